@@ -1,0 +1,59 @@
+// What the controller needs of the floors above it, and what it offers them. The controller is a
+// core without input or output of its own: the gateway hands these in.
+
+import type { FeedMutation } from "../bucket/feed.ts";
+import type { Clock, Stable, Tick } from "../clock/tick.ts";
+
+/** The index's journal, as the controller reads it. Implemented by `src/index/`. */
+export interface Journal {
+  /**
+   * For each mutation the hashes of its channels when its record is in the sequence document, and
+   * undefined when it is not (yet) there. What the node's own writer was acknowledged is answered
+   * from memory; otherwise the sequence documents are read.
+   */
+  recorded(
+    mutations: readonly { vb: number; seq: number; vbuuid: string }[],
+  ): Promise<(readonly number[] | undefined)[]>;
+  /** Calls `listener` whenever this node's writer had records acknowledged. */
+  onRecorded(listener: () => void): () => void;
+  /** Says that the stable clock has passed `clock`: what is remembered below it may be forgotten. */
+  passed(clock: Clock): void;
+  /** Says that a vbucket's history was cut at `seq` and goes on as branch `vbuuid`. */
+  branched(vb: number, vbuuid: string, seq: number): Promise<void>;
+}
+
+/** Writes what a front-end did not: implemented above, by documents and index together. */
+export interface Healer {
+  /**
+   * Writes everything that the index lacks of these mutations, each from its `_sync` attribute
+   * alone, and imports those that no gateway wrote. Gives the hashes of the channels touched for
+   * each, or "imported" when the mutation was superseded by the import's own.
+   */
+  heal(mutations: readonly FeedMutation[]): Promise<(readonly number[] | "imported")[]>;
+}
+
+/** Hears of each tick: the new stable clock, and the hashes of the channels changed since the last. */
+export type TickListener = (stable: Stable, changed: ReadonlySet<number> | "unknown") => void;
+
+/** What the controller offers: the stable clock as this node knows it. */
+export interface StableClock {
+  /** The newest tick that this node knows. */
+  head(): Stable;
+  /** Calls `listener` after each tick. Gives back a function that ends it. */
+  subscribe(listener: TickListener): () => void;
+  /** Resolves when the stable clock has reached `clock` (for tests, `_resync`, and graceful stop). */
+  reached(clock: Clock, signal?: AbortSignal): Promise<void>;
+}
+
+/** The stable clock's history: which clock a tick names. Implemented by `src/clock/`. */
+export interface LookupMap {
+  /**
+   * The clock named by `tick`, or by the nearest older tick kept, clamped by the rollbacks since;
+   * the zero clock (tick 0) before the first. A tick newer than the newest gives the newest.
+   */
+  resolve(tick: Tick): Promise<Stable>;
+  /** The newest pair, undefined when nothing was ever published. */
+  newest(): Stable | undefined;
+  /** Stores that `tick` names `clock`. Resolves when it is stored. Ticks must grow. */
+  append(tick: Tick, clock: Clock): Promise<void>;
+}

@@ -1,0 +1,61 @@
+// A gateway and its databases, put together from the floors below. The server sees only this.
+
+import type { Bucket } from "../bucket/bucket.ts";
+import type { LookupMap, StableClock } from "../controller/ports.ts";
+import type { DocumentStore } from "../documents/types.ts";
+import type { IndexReader } from "../index/types.ts";
+import type { ChangesEngine } from "../replication/types.ts";
+
+/** The settings of one database, all with defaults. */
+export interface DatabaseSettings {
+  /** The sync function's source; undefined: `channel(doc.channels)`. */
+  readonly syncFunction?: string;
+  /** Whether requests without credentials are served on the public listener. */
+  readonly guest: boolean;
+  readonly changes: { readonly mode: "stable" | "eager" };
+  readonly index: {
+    readonly writer: "frontend" | "feed";
+    readonly partitions: number;
+    readonly shape: "computed" | "vbucket" | "partition";
+  };
+  readonly limits: {
+    readonly documentBytes: number;
+    readonly attachmentBytes: number;
+    readonly revisionDepth: number;
+    readonly documentIdBytes: number;
+  };
+}
+
+/** Something in the background failed, or fails now. Shown in health, metrics and log. */
+export interface HealthProblem {
+  readonly part: string;
+  readonly message: string;
+  readonly sinceMs: number;
+}
+
+/** An open database: every floor of it. */
+export interface Database {
+  readonly name: string;
+  readonly settings: DatabaseSettings;
+  readonly bucket: Bucket;
+  readonly documents: DocumentStore;
+  readonly changes: ChangesEngine;
+  readonly index: IndexReader;
+  readonly stable: StableClock;
+  readonly lookup: LookupMap;
+  health(): HealthProblem[];
+  /** Finishes writes, publishes a last tick, lets go. */
+  close(): Promise<void>;
+}
+
+/** The databases of this process. */
+export interface Gateway {
+  /** The open database; undefined when there is none of that name. */
+  database(name: string): Database | undefined;
+  names(): string[];
+  /** Throws `database_exists`, `bad_database_name`, `bad_config`. */
+  create(name: string, settings: Partial<DatabaseSettings>): Promise<Database>;
+  /** Throws `not_found`. Removes the data. */
+  remove(name: string): Promise<void>;
+  close(): Promise<void>;
+}
