@@ -10,9 +10,13 @@ export interface Journal {
    * For each mutation the hashes of its channels when its record is in the sequence document, and
    * undefined when it is not (yet) there. What the node's own writer was acknowledged is answered
    * from memory; otherwise the sequence documents are read.
+   *
+   * @param where "memory": only what this node's own writer was acknowledged, without reading
+   *   anything; "stored" (the default): the sequence documents too
    */
   recorded(
     mutations: readonly { vb: number; seq: number; vbuuid: string }[],
+    where?: "memory" | "stored",
   ): Promise<(readonly number[] | undefined)[]>;
   /** Calls `listener` whenever this node's writer had records acknowledged. */
   onRecorded(listener: () => void): () => void;
