@@ -55,6 +55,12 @@ export interface Gateway {
   names(): string[];
   /** Throws `database_exists`, `bad_database_name`, `bad_config`. */
   create(name: string, settings: Partial<DatabaseSettings>): Promise<Database>;
+  /**
+   * Gives a database other settings, whole; those not given go back to their defaults. Open feeds go
+   * on. A changed sync function runs for saves from now on; `documents.resync()` runs it over the
+   * documents that are there. Throws `not_found`, `bad_config`.
+   */
+  configure(name: string, settings: Partial<DatabaseSettings>): Promise<Database>;
   /** Throws `not_found`. Removes the data. */
   remove(name: string): Promise<void>;
   close(): Promise<void>;
