@@ -1,0 +1,106 @@
+// What can be done with clocks: loops over typed arrays that allocate nothing.
+// How clocks are written down lives in the codecs beside this file, not here.
+
+import { assert } from "../base/assert.ts";
+import type { SeqVector } from "../bucket/vbucket.ts";
+import type { Clock } from "./tick.ts";
+
+/** How two clocks stand to each other; "concurrent": each has something that the other lacks. */
+export type ClockOrder = "equal" | "before" | "after" | "concurrent";
+
+const SAME_VBUCKETS = "clocks that are put together have the same number of vbuckets";
+
+/** The clock of `vbuckets` vbuckets in which nothing is. */
+export function zeroClock(vbuckets: number): Clock {
+  return new Float64Array(vbuckets);
+}
+
+/** A clock of its own with the same content. */
+export function copyClock(clock: Clock): Clock {
+  return clock.slice();
+}
+
+/** Whether mutation `(vb, seq)` is in `clock`. */
+export function includes(clock: Clock, vb: number, seq: number): boolean {
+  return seq <= clock[vb]!;
+}
+
+/** Whether every mutation in `inner` is in `outer` too. */
+export function includesClock(outer: Clock, inner: Clock): boolean {
+  assert(outer.length === inner.length, SAME_VBUCKETS);
+  for (let vb = 0; vb < inner.length; vb++) if (inner[vb]! > outer[vb]!) return false;
+  return true;
+}
+
+/** How `a` stands to `b`: "before" when `b` has all that `a` has, and more. */
+export function compare(a: Clock, b: Clock): ClockOrder {
+  assert(a.length === b.length, SAME_VBUCKETS);
+  let vb = 0;
+  while (vb < a.length && a[vb] === b[vb]) vb++;
+  if (vb === a.length) return "equal";
+  if (a[vb]! < b[vb]!) {
+    for (; vb < a.length; vb++) if (a[vb]! > b[vb]!) return "concurrent";
+    return "before";
+  }
+  for (; vb < a.length; vb++) if (a[vb]! < b[vb]!) return "concurrent";
+  return "after";
+}
+
+/** Whether `a` and `b` are the same clock. */
+export function equals(a: Clock, b: Clock): boolean {
+  assert(a.length === b.length, SAME_VBUCKETS);
+  for (let vb = 0; vb < a.length; vb++) if (a[vb] !== b[vb]) return false;
+  return true;
+}
+
+/** Puts into `target` what either clock has: the larger seq of each vbucket. Gives `target`. */
+export function join(target: Clock, other: Clock): Clock {
+  assert(target.length === other.length, SAME_VBUCKETS);
+  for (let vb = 0; vb < target.length; vb++) {
+    const seq = other[vb]!;
+    if (seq > target[vb]!) target[vb] = seq;
+  }
+  return target;
+}
+
+/** Leaves in `target` what both clocks have: the smaller seq of each vbucket. Gives `target`. */
+export function meet(target: Clock, other: Clock): Clock {
+  assert(target.length === other.length, SAME_VBUCKETS);
+  for (let vb = 0; vb < target.length; vb++) {
+    const seq = other[vb]!;
+    if (seq < target[vb]!) target[vb] = seq;
+  }
+  return target;
+}
+
+/**
+ * Writes `to[vb] - from[vb]` for each vbucket into `target` (which may be one of the two): how many
+ * sequence numbers lie in the interval `(from, to]`; negative where `to` is behind. Gives `target`.
+ */
+export function difference(target: SeqVector, from: Clock, to: Clock): SeqVector {
+  assert(from.length === to.length && target.length === to.length, SAME_VBUCKETS);
+  for (let vb = 0; vb < to.length; vb++) target[vb] = to[vb]! - from[vb]!;
+  return target;
+}
+
+/**
+ * Writes the vbuckets in which the two clocks differ into `target`, ascending, and gives their number.
+ *
+ * @param target has room for all of them: as long as the clocks
+ */
+export function changedVbuckets(target: Uint16Array | Uint32Array, from: Clock, to: Clock): number {
+  assert(from.length === to.length && target.length >= to.length, SAME_VBUCKETS);
+  let count = 0;
+  for (let vb = 0; vb < to.length; vb++) {
+    target[count] = vb;
+    count += from[vb] === to[vb] ? 0 : 1;
+  }
+  return count;
+}
+
+/** The sum of the seqs: about the number of mutations in `clock` (a double; not exact above 2^53). */
+export function total(clock: Clock): number {
+  let sum = 0;
+  for (let vb = 0; vb < clock.length; vb++) sum += clock[vb]!;
+  return sum;
+}
