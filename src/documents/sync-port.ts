@@ -1,7 +1,7 @@
 // The sync function as the document store sees it: a port. The sandbox (`sync-function/`) implements
 // it for user code, `default-sync.ts` natively for the default. What does not live here: running it.
 
-import type { Json } from "../base/json.ts";
+import type { Json, JsonObject } from "../base/json.ts";
 import type { Actor } from "./types.ts";
 
 /** The most channels that one revision may be in. More: `sync_function_failed`. */
@@ -31,6 +31,11 @@ export interface SyncInput {
    * one is given too, with `_deleted: true`.
    */
   readonly oldDocJson: string | null;
+  /**
+   * The new revision's members without the `_` ones, parsed: for native functions, which save the
+   * parsing (the texts are made when they are read). Never to be changed.
+   */
+  readonly body?: JsonObject;
   readonly meta: SyncMeta;
   /** Who saves. Imports and resync run as admin without a name. */
   readonly actor: Actor;
@@ -55,7 +60,7 @@ export type Requirement =
 
 /** What one run gave: plain data, in the order of the calls. */
 export interface SyncResult {
-  /** Channel names as given, without repetition, none empty; never `*`. */
+  /** Channel names as given, none empty. The store drops repetitions and reads `*` as `!`. */
   readonly channels: readonly string[];
   readonly access: readonly AccessGrant[];
   readonly roles: readonly RoleGrant[];
