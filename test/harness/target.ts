@@ -70,7 +70,7 @@ const START_LIMIT_MS = 20_000;
 
 /** The target that tests run against: `TEST_TARGET`, or tidegate. */
 export function targetUnderTest(): TargetKind {
-  return process.env["TEST_TARGET"] === "peer" ? "peer" : "tidegate";
+  return process.env.TEST_TARGET === "peer" ? "peer" : "tidegate";
 }
 
 /** A TCP port that was free a moment ago. */
@@ -85,7 +85,7 @@ export async function freePort(): Promise<number> {
 
 /** The command that starts the gateway: `TIDEGATE_COMMAND` (an executable, say), or Bun on src/. */
 export function tidegateCommand(runtimeArgs: readonly string[] = []): string[] {
-  const given = process.env["TIDEGATE_COMMAND"];
+  const given = process.env.TIDEGATE_COMMAND;
   if (given) return given.split(" ").filter((part) => part !== "");
   return [bunExecutable(), ...runtimeArgs, path.join(root, "src/main.ts")];
 }
