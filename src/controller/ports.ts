@@ -60,4 +60,6 @@ export interface LookupMap {
   newest(): Stable | undefined;
   /** Stores that `tick` names `clock`. Resolves when it is stored. Ticks must grow. */
   append(tick: Tick, clock: Clock): Promise<void>;
+  /** The newest pair whose clock `clock` includes; the zero clock (tick 0) when there is none. */
+  floor(clock: Clock): Promise<Stable>;
 }

@@ -1,0 +1,148 @@
+// Where the segments of the lookup map are: their keys in the index collection, which exist, and the
+// ones read last. What is in them is segment.ts; what a tick resolves to is lookup-map.ts.
+
+import type { Log } from "../base/log.ts";
+import type { KeyValueCollection } from "../bucket/bucket.ts";
+import { Segment } from "./segment.ts";
+import { MAX_TICK } from "./sequence.ts";
+import type { Tick } from "./tick.ts";
+
+/** Every segment's key starts with this. */
+export const SEGMENT_PREFIX = "tick:";
+
+/** Segments held in memory as read, per map. A segment is some kilobytes, at most 64. */
+const MAX_CACHED_SEGMENTS = 32;
+
+/** Keys listed at once at the start. */
+const KEYS_PAGE = 1000;
+
+/** Digits of a tick in a key, so that keys sort as ticks do. */
+const TICK_DIGITS = MAX_TICK.toString(36).length;
+
+/** A segment that exists. */
+export interface SegmentRef {
+  readonly key: string;
+  /** How often it was thinned: 0 has every tick. */
+  readonly level: number;
+  /** The tick of its first record. */
+  readonly first: Tick;
+}
+
+/** The reference to the segment of `level` that begins with `first`. */
+export function segmentRef(level: number, first: Tick): SegmentRef {
+  const digits = first.toString(36).padStart(TICK_DIGITS, "0");
+  return { key: `${SEGMENT_PREFIX}${digits}:${level}`, level, first };
+}
+
+/** The reference that `key` is of; undefined when it is not a segment's key. */
+function parseKey(key: string): SegmentRef | undefined {
+  const [digits = "", level = ""] = key.slice(SEGMENT_PREFIX.length).split(":");
+  const ref = segmentRef(Number(level), Number.parseInt(digits, 36) as Tick);
+  return ref.key === key ? ref : undefined;
+}
+
+/** The segments of a lookup map. */
+export class SegmentStore {
+  readonly #collection: KeyValueCollection;
+  readonly #vbuckets: number;
+  readonly #log: Log;
+  /** By first tick, and of those that begin with the same tick the finest last. */
+  #refs: SegmentRef[] = [];
+  /** In the order of their last use. */
+  readonly #cache = new Map<string, Segment>();
+
+  constructor(collection: KeyValueCollection, vbuckets: number, log: Log) {
+    this.#collection = collection;
+    this.#vbuckets = vbuckets;
+    this.#log = log;
+  }
+
+  /** Lists the segments anew. */
+  async list(): Promise<void> {
+    const refs: SegmentRef[] = [];
+    let after = "";
+    for (;;) {
+      const keys = await this.#collection.keys(SEGMENT_PREFIX, { after, limit: KEYS_PAGE });
+      for (const key of keys) {
+        const ref = parseKey(key);
+        if (ref === undefined) this.#log.warn({ key }, "not the key of a tick segment; left alone");
+        else refs.push(ref);
+      }
+      if (keys.length < KEYS_PAGE) break;
+      after = keys.at(-1)!;
+    }
+    this.#refs = refs.sort((a, b) => a.first - b.first || b.level - a.level);
+  }
+
+  /** The segments that exist, as far as is known, by their first tick. */
+  get refs(): readonly SegmentRef[] {
+    return this.#refs;
+  }
+
+  /** The place in {@link refs} of the last segment that begins at or before `tick`; -1: none. */
+  indexOf(tick: Tick): number {
+    let low = 0;
+    let high = this.#refs.length;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if (this.#refs[middle]!.first <= tick) low = middle + 1;
+      else high = middle;
+    }
+    return low - 1;
+  }
+
+  /** Adds a segment that was written, and keeps it in memory. */
+  add(ref: SegmentRef, segment: Segment): void {
+    let at = this.indexOf(ref.first) + 1;
+    while (
+      at > 0 &&
+      this.#refs[at - 1]!.first === ref.first &&
+      this.#refs[at - 1]!.level < ref.level
+    ) {
+      at--;
+    }
+    if (this.#refs[at - 1]?.key !== ref.key) this.#refs.splice(at, 0, ref);
+    this.put(ref, segment);
+  }
+
+  /** Keeps a segment in memory, in place of an older reading of it. */
+  put(ref: SegmentRef, segment: Segment): void {
+    this.#cache.delete(ref.key);
+    this.#cache.set(ref.key, segment);
+    if (this.#cache.size > MAX_CACHED_SEGMENTS) {
+      this.#cache.delete(this.#cache.keys().next().value!);
+    }
+  }
+
+  /** Takes a segment off the list: it is gone. */
+  drop(ref: SegmentRef): void {
+    this.#cache.delete(ref.key);
+    this.#refs = this.#refs.filter((other) => other.key !== ref.key);
+  }
+
+  /** The segment as it was read last, when it is in memory. */
+  cached(ref: SegmentRef): Segment | undefined {
+    const segment = this.#cache.get(ref.key);
+    if (segment !== undefined) this.put(ref, segment);
+    return segment;
+  }
+
+  /** Reads a segment; undefined, and off the list, when it is gone. */
+  async read(ref: SegmentRef): Promise<Segment | undefined> {
+    const found = await this.#collection.get(ref.key);
+    if (found === undefined) {
+      this.#log.warn({ key: ref.key }, "a tick segment is gone: its ticks round down");
+      this.drop(ref);
+      return undefined;
+    }
+    const segment = new Segment(found.value, this.#vbuckets);
+    if (segment.damage !== undefined) {
+      this.#log.warn(
+        { key: ref.key, damage: segment.damage, records: segment.size },
+        "a tick segment is damaged: its ticks beyond the damage round down",
+      );
+    }
+    this.put(ref, segment);
+    return segment;
+  }
+}
