@@ -192,9 +192,9 @@ function content(
         `${count} from ${firstVb}. Set the number of partitions that the database was made with`,
     );
   }
-  const vbuckets = stored.vbuckets.map((vbucket, i) => ({
+  const records = stored.vbuckets.map((vbucket, i) => ({
     ...vbucket,
     clock: Math.max(vbucket.clock, floor[firstVb + i] ?? 0),
   }));
-  return { partition, firstVb, vbuckets };
+  return { partition, firstVb, vbuckets: records };
 }
