@@ -88,7 +88,10 @@ export type DocumentWriteResult =
   | ({ readonly ok: true; readonly cas: bigint } & MutationToken)
   | { readonly ok: false; readonly refusal: Refusal };
 
-/** A range of keys in UTF-8 byte order. */
+/**
+ * A range of keys in UTF-8 byte order, both ends included unless said. The scan goes from `from` to
+ * `to`: when `descending`, `from` is the greater key (as CouchDB has startkey and endkey).
+ */
 export interface KeyRange {
   readonly from?: string;
   readonly to?: string;
