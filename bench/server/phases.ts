@@ -177,7 +177,7 @@ function latency(rate: number, scale: Scale): Phase {
 }
 
 /** Runs the generator with `job` and gives its result. */
-async function generate<J extends Job>(target: Target, job: J): Promise<ResultOf<J>> {
+export async function generate<J extends Job>(target: Target, job: J): Promise<ResultOf<J>> {
   const program = path.join(root, "bench/server/generator.ts");
   const generator = await startGuarded([process.execPath, program, JSON.stringify(job)]);
   let result: string | undefined;

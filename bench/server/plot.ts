@@ -32,6 +32,7 @@ export function plotOf(lines: readonly Line[], kinds: readonly string[], title: 
   return [
     `<svg xmlns="http://www.w3.org/2000/svg" width="${WIDTH}" height="${y}" ` +
       `viewBox="0 0 ${WIDTH} ${y}" font-family="sans-serif" font-size="12">`,
+    `<title>${escaped(title)}</title>`,
     `<rect width="${WIDTH}" height="${y}" fill="white"/>`,
     `<text x="10" y="18" font-weight="bold">${escaped(title)}</text>`,
     ...legend,
