@@ -1,0 +1,56 @@
+// The log: pino, JSON for machines, lines for a person on a terminal. No transports: they are
+// threads that load files, which an executable does not have.
+
+import pino from "pino";
+import type { Log } from "../base/log.ts";
+
+/** How the log is written. */
+export interface LogOptions {
+  readonly level: "debug" | "info" | "warn" | "error";
+  readonly format: "json" | "pretty";
+  /** Takes the finished lines, each with its newline. */
+  readonly write: (line: string) => void;
+}
+
+/** Names of fields that hold secrets, at the top of a line and one level below. */
+const SECRETS = ["password", "secret", "token", "authorization", "cookie", "passwordHash"];
+
+const COLORS = { debug: "\x1b[2m", info: "\x1b[36m", warn: "\x1b[33m", error: "\x1b[31m" };
+const DIM = "\x1b[2m";
+const PLAIN = "\x1b[0m";
+
+/** Makes the process's log. */
+export function makeLog({ level, format, write }: LogOptions): Log {
+  const paths = SECRETS.flatMap((name) => [name, `*.${name}`]);
+  return pino(
+    {
+      level,
+      base: null,
+      timestamp: pino.stdTimeFunctions.isoTime,
+      formatters: { level: (label) => ({ level: label }) },
+      redact: { paths, censor: "(secret)" },
+    },
+    { write: format === "json" ? write : (line: string) => write(pretty(line)) },
+  );
+}
+
+/** One line for a person: time of day, level, message, and the fields behind it. */
+function pretty(line: string): string {
+  const { level, time, msg, err, ...fields } = JSON.parse(line) as Record<string, unknown>;
+  const color = COLORS[level as keyof typeof COLORS] ?? "";
+  const clock = String(time).slice(11, 23);
+  const rest = Object.entries(fields).map(([name, value]) => ` ${name}=${shown(value)}`);
+  const head = `${DIM}${clock}${PLAIN} ${color}${String(level).padEnd(5)}${PLAIN} ${msg}`;
+  return `${head}${DIM}${rest.join("")}${PLAIN}\n${errorText(err)}`;
+}
+
+function shown(value: unknown): string {
+  return typeof value === "string" && /^[\w./:+-]+$/.test(value) ? value : JSON.stringify(value);
+}
+
+/** The stack of an error, indented; nothing when there is none. */
+function errorText(err: unknown): string {
+  if (typeof err !== "object" || err === null) return "";
+  const { stack, message } = err as { stack?: string; message?: string };
+  return `${(stack ?? message ?? JSON.stringify(err)).replace(/^/gm, "    ")}\n`;
+}

@@ -1,0 +1,113 @@
+// Every setting of a gateway: its shape, its limits, its default. Where settings come from (file,
+// environment, command line) is `load.ts`.
+
+import { z } from "zod";
+import type { DatabaseSettings } from "../gateway/types.ts";
+import { parseAddress } from "./address.ts";
+
+const MIB = 1024 * 1024;
+
+/** A database's name: what fits a URL, a file and a key without escaping. */
+export const DATABASE_NAME = /^[a-z][a-z0-9_-]{0,62}$/;
+
+/** In words, for messages. */
+export const DATABASE_NAME_RULE =
+  "a lower-case letter, then up to 62 lower-case letters, digits, _ or -";
+
+const count = (least: number, most: number) => z.int().min(least).max(most);
+
+const databaseShape = {
+  /** JavaScript of the sync function; without it `channel(doc.channels)`. */
+  syncFunction: z.string().min(1).optional(),
+  /** Whether requests without credentials may read and write on the public listener. */
+  guest: z.boolean().default(false),
+  changes: z.strictObject({ mode: z.enum(["stable", "eager"]).default("stable") }).prefault({}),
+  index: z
+    .strictObject({
+      writer: z.enum(["frontend", "feed"]).default("frontend"),
+      partitions: count(1, 1024)
+        .refine((n) => (n & (n - 1)) === 0, "a power of two, such as 16")
+        .default(16),
+      shape: z.enum(["computed", "vbucket", "partition"]).default("computed"),
+    })
+    .prefault({}),
+  limits: z
+    .strictObject({
+      documentBytes: count(1024, 20 * MIB).default(20 * MIB - 64 * 1024),
+      attachmentBytes: count(1024, 20 * MIB).default(20 * MIB - 64 * 1024),
+      revisionDepth: count(20, 100_000).default(1000),
+      documentIdBytes: count(16, 240).default(240),
+    })
+    .prefault({}),
+};
+
+/** The settings of one database, as `PUT /{db}/_config` and `databases` in the file take them. */
+export const databaseSchema = z.strictObject(databaseShape);
+
+/** As in the file: there the sync function may also be the name of a file beside it. */
+const databaseInFileSchema = z.strictObject({
+  ...databaseShape,
+  syncFunctionFile: z.string().min(1).optional(),
+});
+
+const address = z.string().superRefine((text, context) => {
+  const parsed = parseAddress(text);
+  if ("problem" in parsed) context.addIssue({ code: "custom", message: parsed.problem });
+});
+
+/** An origin as browsers send it, `localhost` for any page served by this machine, or `*`. */
+const origin = z
+  .string()
+  .regex(
+    /^(\*|localhost|https?:\/\/[^/*\s]+)$/,
+    "an origin such as https://example.org, localhost, or *",
+  );
+
+/** Every setting of a gateway. */
+export const configSchema = z.strictObject({
+  /** The directory of the databases. */
+  data: z.string().min(1).default("./tidegate-data"),
+  /** HOST:PORT of the listener for clients. */
+  public: address.default("127.0.0.1:4984"),
+  /** HOST:PORT of the listener for administration: no credentials, so on loopback only. */
+  admin: address.default("127.0.0.1:4985"),
+  /** HOST:PORT of the listener for metrics and health. */
+  metrics: address.default("127.0.0.1:4986"),
+  /** Open a database `demo` that a guest may use, filled once. */
+  demo: z.boolean().default(false),
+  log: z
+    .strictObject({
+      level: z.enum(["debug", "info", "warn", "error"]).default("info"),
+      /** `auto`: lines for a person on a terminal, JSON elsewhere. */
+      format: z.enum(["auto", "pretty", "json"]).default("auto"),
+    })
+    .prefault({}),
+  cors: z
+    .strictObject({
+      /** Origins whose pages may use the public listener. `*`: all, without credentials. */
+      origins: z.array(origin).max(1000).default([]),
+      maxAgeSeconds: count(0, 86_400).default(600),
+    })
+    .prefault({}),
+  limits: z
+    .strictObject({
+      /** The largest request body, after gzip is undone. */
+      bodyBytes: count(1024, 1024 * MIB).default(64 * MIB),
+      /** Feeds and WebSockets open at the same moment on all listeners. */
+      openFeeds: count(1, 1_000_000).default(20_000),
+    })
+    .prefault({}),
+  /** Databases that exist from the start: made when missing, given these settings when not. */
+  databases: z
+    .record(z.string().regex(DATABASE_NAME, DATABASE_NAME_RULE), databaseInFileSchema)
+    .default({}),
+});
+
+/** Settings, whole. */
+export type Config = z.infer<typeof configSchema>;
+
+/** A database's settings as the gateway takes them: nothing undefined, no file's name. */
+export function databaseSettings(parsed: z.infer<typeof databaseInFileSchema>): DatabaseSettings {
+  const { syncFunction, syncFunctionFile: _, ...settings } = parsed;
+  return syncFunction === undefined ? settings : { ...settings, syncFunction };
+}

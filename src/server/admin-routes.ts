@@ -1,0 +1,110 @@
+// Routes of the admin listener below a database: making and removing it, its settings, and looks
+// into what is stored.
+
+import { TidegateError } from "../base/errors.ts";
+import { parseDatabaseSettings } from "../config/load.ts";
+import { DATABASE_NAME, DATABASE_NAME_RULE } from "../config/schema.ts";
+import { type Entry, EntryFlag } from "../index/types.ts";
+import { json, ok } from "./answers.ts";
+import type { Call } from "./context.ts";
+import { revisionsById } from "./database-routes.ts";
+import { requestObject } from "./request-body.ts";
+import { routes } from "./routes.ts";
+import { type TextSource, textStream } from "./text-stream.ts";
+
+/** What the admin listener has at `/:db` beside the methods of both: the database may be missing. */
+export const adminDatabaseMethods = { PUT: createDatabase, DELETE: removeDatabase };
+
+/** Routes of a database that is there. */
+export const adminRoutes = routes({
+  "/:db/_config": { GET: getConfig, PUT: putConfig },
+  "/:db/_dumpchannel/:channel": { GET: dumpChannel },
+  "/:db/_purge": { POST: purge },
+  "/:db/_raw/:doc{.+}": { GET: raw },
+  "/:db/_resync": { POST: resync },
+  "/:db/_revtree/:doc{.+}": { GET: revisionTree },
+});
+
+function databaseName(call: Call): string {
+  const name = call.req.param("db") ?? "";
+  if (DATABASE_NAME.test(name)) return name;
+  throw new TidegateError("bad_database_name", `a database's name is ${DATABASE_NAME_RULE}`);
+}
+
+/** `PUT /{db}`: the body is the settings; an empty one takes the defaults. */
+async function createDatabase(call: Call): Promise<Response> {
+  const name = databaseName(call);
+  const settings = parseDatabaseSettings(await requestObject(call, {}));
+  await call.var.server.gateway.create(name, settings);
+  return ok(call, {}, 201, { location: `/${name}` });
+}
+
+async function removeDatabase(call: Call): Promise<Response> {
+  await call.var.server.gateway.remove(databaseName(call));
+  return ok(call);
+}
+
+function getConfig(call: Call): Response {
+  return json(call, call.var.database.settings);
+}
+
+/** `PUT /{db}/_config`: the settings, whole. A changed sync function runs from the next save on. */
+async function putConfig(call: Call): Promise<Response> {
+  const settings = parseDatabaseSettings(await requestObject(call));
+  await call.var.server.gateway.configure(call.var.database.name, settings);
+  return ok(call, {}, 201);
+}
+
+/** What is stored of a document: its body and its `_sync` attribute. */
+async function raw(call: Call): Promise<Response> {
+  return json(call, await call.var.database.documents.raw(call.req.param("doc") ?? ""));
+}
+
+async function revisionTree(call: Call): Promise<Response> {
+  const tree = await call.var.database.documents.revisionTree(call.req.param("doc") ?? "");
+  return json(call, `${JSON.stringify(tree)}\n`);
+}
+
+async function purge(call: Call): Promise<Response> {
+  const purged = await call.var.database.documents.purge(await revisionsById(call));
+  return json(call, { purge_seq: 0, purged: Object.fromEntries(purged) });
+}
+
+async function resync(call: Call): Promise<Response> {
+  call.env.connection.keepOpen();
+  return ok(call, await call.var.database.documents.resync());
+}
+
+/** The entries of a channel in the stable clock, as the index has them. */
+function dumpChannel(call: Call): Response {
+  const { database, server } = call.var;
+  const channel = call.req.param("channel") ?? "";
+  const { tick, clock } = database.stable.head();
+  const none = new Float64Array(clock.length);
+  const entries = database.index.read(channel, none, clock)[Symbol.asyncIterator]();
+  const source = printEntries(JSON.stringify({ channel, tick }), entries);
+  const body = textStream(source, {
+    gone: call.env.connection.signal,
+    abort() {},
+    ended: () => void entries.return?.(),
+    failed: (error) => server.log.error({ err: error, channel }, "_dumpchannel failed"),
+  });
+  return new Response(body, { headers: { "content-type": "application/json" } });
+}
+
+async function* printEntries(head: string, batches: AsyncIterator<readonly Entry[]>): TextSource {
+  yield `${head.slice(0, -1)},"entries":[\n`;
+  let separator = "";
+  for (let batch = await batches.next(); !batch.done; batch = await batches.next()) {
+    if (batch.value.length === 0) continue;
+    yield separator + batch.value.map(entryText).join(",\n");
+    separator = ",\n";
+  }
+  yield "\n]}\n";
+}
+
+function entryText({ vb, seq, branch, flags, docId, revId, supersedes }: Entry): string {
+  const named = Object.entries(EntryFlag).filter(([, bit]) => (flags & bit) !== 0);
+  const words = named.map(([word]) => word);
+  return JSON.stringify({ vb, seq, branch, id: docId, rev: revId, flags: words, supersedes });
+}

@@ -1,0 +1,82 @@
+// Answers in CouchDB's shapes: JSON, `{"ok":true}`, errors. Streams are in `text-stream.ts`.
+
+import { TidegateError } from "../base/errors.ts";
+import type { Call, ServerContext } from "./context.ts";
+
+const JSON_TYPE = "application/json";
+
+/**
+ * A JSON answer.
+ *
+ * @param value the value, or its text when it is a string
+ */
+export function json(
+  call: Call,
+  value: object | string,
+  status = 200,
+  headers: Readonly<Record<string, string>> = {},
+): Response {
+  const text = typeof value === "string" ? value : `${JSON.stringify(value)}\n`;
+  const all: Record<string, string> = { "content-type": JSON_TYPE, ...headers };
+  // An answer to HEAD has no body to count.
+  if (call.req.method === "HEAD") all["content-length"] = String(Buffer.byteLength(text));
+  return new Response(text, { status, headers: all });
+}
+
+/** `{"ok":true}` and what else is to be said. */
+export function ok(
+  call: Call,
+  fields: object = {},
+  status = 200,
+  headers: Readonly<Record<string, string>> = {},
+): Response {
+  return json(call, { ok: true, ...fields }, status, headers);
+}
+
+/** 405 with the methods that there are. */
+export function methodNotAllowed(method: string, allowed: readonly string[]): Response {
+  const allow = allowed.join(", ");
+  const error = new TidegateError("method_not_allowed", `${method}: this path takes ${allow}`);
+  return errorAnswer(error, { allow });
+}
+
+/** The answer that `error` becomes; what is no error of the catalogue is logged and kept back. */
+export function answerOf(server: ServerContext, call: Call, thrown: unknown): Response {
+  const error = thrown instanceof TidegateError ? thrown : undefined;
+  if (error && error.status < 500) return errorAnswer(error, challenge(error));
+  const request = Buffer.from(server.random.bytes(8)).toString("hex");
+  const fields = { request, method: call.req.method, path: call.req.path, err: thrown };
+  server.log.error(fields, "a request failed");
+  if (error && error.code !== "internal") return errorAnswer(error, { "x-request-id": request });
+  const reason = `a defect in Tidegate; its log has the details under request ${request}`;
+  return errorAnswer(new TidegateError("internal", reason), { "x-request-id": request });
+}
+
+function challenge(error: TidegateError): Record<string, string> {
+  return error.code === "unauthorized" ? { "www-authenticate": 'Basic realm="tidegate"' } : {};
+}
+
+/** CouchDB's error shape. */
+export function errorAnswer(
+  error: TidegateError,
+  headers: Readonly<Record<string, string>> = {},
+): Response {
+  return new Response(`${JSON.stringify(error)}\n`, {
+    status: error.status,
+    headers: { "content-type": JSON_TYPE, ...headers },
+  });
+}
+
+/** A quoted entity tag. */
+export function etag(value: string): string {
+  return `"${value}"`;
+}
+
+/** Whether `If-None-Match` names `tag`: the client has it. */
+export function matchesTag(header: string | undefined, tag: string): boolean {
+  if (header === undefined) return false;
+  return header.split(",").some((part) => {
+    const one = part.trim();
+    return one === "*" || one === tag || one === `W/${tag}`;
+  });
+}

@@ -1,0 +1,40 @@
+// What every route of a listener shares, and what it knows of the request it answers.
+
+import type { Context } from "hono";
+import type { Log } from "../base/log.ts";
+import type { Config } from "../config/schema.ts";
+import type { Actor } from "../documents/types.ts";
+import type { Database, Gateway } from "../gateway/types.ts";
+import type { Connection } from "../runtime/http.ts";
+import type { Random } from "../runtime/random.ts";
+import type { Time } from "../runtime/time.ts";
+import type { OpenFeeds } from "./changes/open-feeds.ts";
+import type { Metrics } from "./metrics.ts";
+
+/** The listeners that speak the document API. */
+export type Side = "public" | "admin";
+
+/** What the routes of one process share. */
+export interface ServerContext {
+  readonly gateway: Gateway;
+  readonly config: Config;
+  readonly log: Log;
+  readonly time: Time;
+  readonly random: Random;
+  /** Tidegate's version, for `GET /`. */
+  readonly version: string;
+  readonly metrics: Metrics;
+  readonly feeds: OpenFeeds;
+}
+
+/** Hono's types for our routes. */
+export interface RouteEnv {
+  Bindings: { connection: Connection };
+  Variables: { server: ServerContext; side: Side; database: Database; actor: Actor };
+}
+
+/** One request, as a handler sees it. */
+export type Call = Context<RouteEnv>;
+
+/** Answers one request. May throw a `TidegateError`, which becomes the answer. */
+export type Handler = (call: Call) => Response | Promise<Response>;
