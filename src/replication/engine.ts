@@ -1,0 +1,141 @@
+// The changes engine: opens feeds, and wakes those that wait when a tick changed one of their
+// channels. Waking costs as much as the feeds that it concerns; idle feeds cost a tick nothing.
+
+import { TidegateError } from "../base/errors.ts";
+import { vbucketOf } from "../bucket/vbucket.ts";
+import type { Branches } from "../clock/branches.ts";
+import { resolvePosition } from "../clock/position.ts";
+import { formatTick, parseSequence } from "../clock/sequence.ts";
+import type { Clock, Stable } from "../clock/tick.ts";
+import type { LookupMap, StableClock } from "../controller/ports.ts";
+import type { Actor, DocumentStore } from "../documents/types.ts";
+import { ALL_CHANNEL, EntryFlag, type IndexReader } from "../index/types.ts";
+import { StableFeed } from "./feed.ts";
+import { MAX_FEED_CHANNELS, MAX_FEED_DOCUMENTS } from "./limits.ts";
+import { type Change, mergeChannels } from "./merge.ts";
+import type { FeedSource, Place, Waiting } from "./ports.ts";
+import type { ChangesEngine, ChangesFeed, ChangesOptions } from "./types.ts";
+import { WakeTable } from "./wake-table.ts";
+
+/** What {@link createChangesEngine} needs. */
+export interface ChangesEngineOptions {
+  readonly vbuckets: number;
+  readonly stable: StableClock;
+  readonly lookup: LookupMap;
+  readonly branches: Branches;
+  readonly index: IndexReader;
+  readonly documents: DocumentStore;
+  /** The 32-bit hash of a channel's name, as the index's records carry it. */
+  readonly channelHash: (channel: string) => number;
+  /** The channels that the actor may see; `["*"]`: every document. */
+  readonly visible: (actor: Actor) => readonly string[];
+}
+
+/** Creates the changes engine of a database. `close` ends its subscription. */
+export function createChangesEngine(
+  options: ChangesEngineOptions,
+): ChangesEngine & { close(): void } {
+  return new Engine(options);
+}
+
+class Engine implements ChangesEngine {
+  readonly #options: ChangesEngineOptions;
+  readonly #wake = new WakeTable<Waiting>();
+  readonly #unsubscribe: () => void;
+  /** The newest tick that the feeds were told of. */
+  #head: Stable;
+  #open = 0;
+
+  constructor(options: ChangesEngineOptions) {
+    this.#options = options;
+    this.#head = options.stable.head();
+    this.#unsubscribe = options.stable.subscribe((stable, changed) => {
+      const before = this.#head;
+      this.#head = stable;
+      for (const feed of this.#wake.concerned(changed)) feed.wake(before);
+    });
+  }
+
+  get openFeeds(): number {
+    return this.#open;
+  }
+
+  currentSequence(): string {
+    return formatTick(this.#head.tick);
+  }
+
+  close(): void {
+    this.#unsubscribe();
+  }
+
+  async open(actor: Actor, options: ChangesOptions): Promise<ChangesFeed> {
+    const { lookup, vbuckets, branches, visible } = this.#options;
+    const channels = wantedChannels(visible(actor), options.channels);
+    const source = this.#source(actor, options, channels);
+    if (options.since === "now") return this.#opened(new StableFeed(source, this.#head, undefined));
+    const sequence = parseSequence(options.since);
+    const { from, within } = await resolvePosition(sequence, lookup, vbuckets, branches);
+    return this.#opened(new StableFeed(source, from, within));
+  }
+
+  #opened(feed: ChangesFeed): ChangesFeed {
+    this.#open++;
+    return feed;
+  }
+
+  #source(actor: Actor, options: ChangesOptions, channels: readonly string[]): FeedSource {
+    const { documents, lookup, branches, index, vbuckets, channelHash } = this.#options;
+    const ids = options.docIds === undefined ? undefined : new Set(options.docIds);
+    if (ids !== undefined && ids.size > MAX_FEED_DOCUMENTS) {
+      throw new TidegateError("too_large", `doc_ids: at most ${MAX_FEED_DOCUMENTS} documents`);
+    }
+    const inVbuckets = ids && new Set(Array.from(ids, (id) => vbucketOf(id, vbuckets)));
+    const hashes = channels.includes(ALL_CHANNEL) ? "all" : channels.map(channelHash);
+    return {
+      options,
+      actor,
+      documents,
+      lookup,
+      branches,
+      head: () => this.#head,
+      changes: (from: Clock, to: Clock, start: Place | undefined) => {
+        const upTo = inVbuckets ? narrowed(from, to, inVbuckets) : to;
+        return mergeChannels(
+          channels.map((channel) => ({
+            channel,
+            batches: index.read(channel, from, upTo, start),
+          })),
+        );
+      },
+      wants: ({ entry, left }: Change) =>
+        (ids === undefined || ids.has(entry.docId)) &&
+        !(options.activeOnly && (left !== undefined || entry.flags & EntryFlag.deleted)),
+      watch: (feed: Waiting) => this.#wake.add(feed, hashes),
+      unwatch: (feed: Waiting) => this.#wake.remove(feed, hashes),
+      closed: () => {
+        this.#open--;
+      },
+    };
+  }
+}
+
+/** The channels to read: those asked for, as far as they are visible. */
+function wantedChannels(
+  visible: readonly string[],
+  asked: readonly string[] | undefined,
+): readonly string[] {
+  if (asked !== undefined && asked.length > MAX_FEED_CHANNELS) {
+    throw new TidegateError("too_large", `channels: at most ${MAX_FEED_CHANNELS} in one feed`);
+  }
+  const all = visible.includes(ALL_CHANNEL);
+  if (asked === undefined || asked.includes(ALL_CHANNEL)) return all ? [ALL_CHANNEL] : visible;
+  const wanted = new Set(asked);
+  return all ? [...wanted] : visible.filter((channel) => wanted.has(channel));
+}
+
+/** `to` where the documents asked for can be, and nothing elsewhere: what is not read costs nothing. */
+function narrowed(from: Clock, to: Clock, vbuckets: ReadonlySet<number>): Clock {
+  const narrow = from.slice();
+  for (const vb of vbuckets) narrow[vb] = to[vb] ?? 0;
+  return narrow;
+}

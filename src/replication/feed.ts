@@ -1,0 +1,241 @@
+// One reader's feed in stable mode: interval after interval of the stable clock, each read from the
+// index, merged and printed. Pull-based: a slow reader's ticks are conflated by themselves.
+
+import { assert } from "../base/assert.ts";
+import { formatInterval, formatTick } from "../clock/sequence.ts";
+import type { Stable } from "../clock/tick.ts";
+import { type Details, needsDetails, readDetails } from "./details.ts";
+import { MAX_BATCH_DOCUMENTS, MAX_BATCH_ROWS, ROWS_PER_POSITION } from "./limits.ts";
+import type { Change } from "./merge.ts";
+import type { FeedSource, Place, Waiting } from "./ports.ts";
+import { rowText } from "./row-text.ts";
+import type { ChangesBatch, ChangesFeed } from "./types.ts";
+
+/** An interval being read. */
+interface Interval {
+  readonly to: Stable;
+  readonly changes: AsyncIterator<readonly Change[]>;
+  /** Read from the index and not yet given out: from `at` on. */
+  buffer: readonly Change[];
+  at: number;
+  /** The last change that the reader has, or did not want; undefined: none of this interval. */
+  place: Place | undefined;
+}
+
+/** A feed of stable rows. */
+export class StableFeed implements ChangesFeed, Waiting {
+  readonly #source: FeedSource;
+  /** Everything in here was sent. */
+  #from: Stable;
+  /** The rollbacks that `#from` was clamped under. */
+  #version: number;
+  #interval: Interval | undefined;
+  /** Rows that may still be sent. */
+  #left: number;
+  #closed = false;
+  #reading = false;
+  #awake: ((before: Stable) => void) | undefined;
+
+  constructor(
+    source: FeedSource,
+    from: Stable,
+    within: ({ readonly to: Stable } & Place) | undefined,
+  ) {
+    this.#source = source;
+    this.#from = from;
+    this.#version = source.branches.version;
+    const { limit } = source.options;
+    this.#left = limit === undefined ? Number.POSITIVE_INFINITY : Math.max(1, limit);
+    if (within) this.#begin(within.to, { vb: within.vb, seq: within.seq });
+  }
+
+  async read(wait: boolean, signal?: AbortSignal): Promise<ChangesBatch> {
+    assert(!this.#reading, "a feed is read by one at a time");
+    this.#reading = true;
+    try {
+      return await this.#read(wait, signal);
+    } finally {
+      this.#reading = false;
+      if (this.#closed) await this.#drop();
+    }
+  }
+
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#source.closed();
+    this.#awake?.(this.#from);
+    if (!this.#reading) void this.#drop();
+  }
+
+  wake(before: Stable): void {
+    this.#awake?.(before);
+  }
+
+  async #read(wait: boolean, signal?: AbortSignal): Promise<ChangesBatch> {
+    while (!this.#closed && this.#left > 0) {
+      if (this.#interval === undefined) {
+        await this.#clamp();
+        const head = this.#source.head();
+        if (head.tick > this.#from.tick) this.#begin(head, undefined);
+      }
+      const rows = this.#interval === undefined ? [] : await this.#fill(this.#interval, signal);
+      const caughtUp = this.#caughtUp();
+      if (rows.length > 0 || (caughtUp && !wait)) return this.#batch(rows, caughtUp);
+      if (signal?.aborted) break;
+      if (caughtUp) await this.#wait(signal);
+    }
+    return this.#batch([], this.#caughtUp());
+  }
+
+  #caughtUp(): boolean {
+    return this.#interval === undefined && this.#from.tick >= this.#source.head().tick;
+  }
+
+  #batch(rows: readonly string[], caughtUp: boolean): ChangesBatch {
+    return { rows, lastSeq: this.#position(), caughtUp, done: this.#left <= 0 };
+  }
+
+  /** The exact position after what was given out. */
+  #position(place = this.#interval?.place): string {
+    const to = this.#interval?.to;
+    if (to === undefined || place === undefined) return formatTick(this.#from.tick);
+    return formatInterval(this.#from.tick, to.tick, place.vb, place.seq);
+  }
+
+  /** After a rollback, what this reader has is clamped to the branch that lives. */
+  async #clamp(): Promise<void> {
+    const { branches, lookup } = this.#source;
+    while (this.#version !== branches.version) {
+      const { version } = branches;
+      this.#from = await lookup.resolve(this.#from.tick);
+      this.#version = version;
+    }
+  }
+
+  #begin(to: Stable, place: Place | undefined): void {
+    const changes = this.#source.changes(this.#from.clock, to.clock, place);
+    this.#interval = { to, changes: changes[Symbol.asyncIterator](), buffer: [], at: 0, place };
+  }
+
+  /** Lets go of the interval under way; the feed must not be read on. */
+  async #drop(): Promise<void> {
+    const interval = this.#interval;
+    this.#interval = undefined;
+    await interval?.changes.return?.();
+  }
+
+  /** Gives out the next rows of the interval; when it is used up, the feed stands at its end. */
+  async #fill(interval: Interval, signal: AbortSignal | undefined): Promise<string[]> {
+    const { options, documents, actor } = this.#source;
+    const before = this.#position();
+    let changes: Change[] = [];
+    let more = await this.#load(interval);
+    while (more && changes.length === 0 && !signal?.aborted && !this.#closed) {
+      changes = this.#take(interval);
+      if (changes.length === 0) more = await this.#load(interval);
+    }
+    let details: readonly Details[] | undefined;
+    if (changes.length > 0 && needsDetails(options)) {
+      details = await readDetails(changes, options, documents, actor);
+      const next = changes[details.length];
+      if (next !== undefined) {
+        // Documents are many bytes: the rest comes with the next batch.
+        interval.at = interval.buffer.indexOf(next);
+        changes.length = details.length;
+      }
+    }
+    const last = changes.at(-1);
+    if (last !== undefined) {
+      const { vb, seq } = last.entry;
+      interval.place = { vb, seq };
+      this.#left -= changes.length;
+      // Looked at only so that the last row of all can carry the tick itself.
+      more = await this.#load(interval);
+    }
+    const texts = new Positions(this.#from, interval.to, before);
+    if (!more) {
+      this.#from = interval.to;
+      this.#interval = undefined;
+    }
+    return texts.print(changes, details, this.#position());
+  }
+
+  /** Sees to it that the buffer has a change. Gives whether there was one. */
+  async #load(interval: Interval): Promise<boolean> {
+    while (interval.at === interval.buffer.length) {
+      const next = await interval.changes.next();
+      if (next.done) return false;
+      interval.buffer = next.value;
+      interval.at = 0;
+    }
+    return true;
+  }
+
+  /** Takes the changes out of the buffer that the reader wants, as many as fit into a batch. */
+  #take(interval: Interval): Change[] {
+    const { options } = this.#source;
+    const most = Math.min(options.includeDocs ? MAX_BATCH_DOCUMENTS : MAX_BATCH_ROWS, this.#left);
+    const changes: Change[] = [];
+    while (interval.at < interval.buffer.length && changes.length < most) {
+      const change = interval.buffer[interval.at++] as Change;
+      if (this.#source.wants(change)) changes.push(change);
+      else interval.place = { vb: change.entry.vb, seq: change.entry.seq };
+    }
+    return changes;
+  }
+
+  /** Waits for a tick that may concern this feed, for `signal`, or for the feed's end. */
+  async #wait(signal: AbortSignal | undefined): Promise<void> {
+    const { watch, unwatch, head } = this.#source;
+    await new Promise<void>((resolve) => {
+      const awake = (before: Stable) => {
+        unwatch(this);
+        signal?.removeEventListener("abort", aborted);
+        this.#awake = undefined;
+        // No tick since the wait began concerned this reader: it has all of them.
+        if (before.tick > this.#from.tick) this.#from = before;
+        resolve();
+      };
+      const aborted = () => awake(head());
+      this.#awake = awake;
+      watch(this);
+      signal?.addEventListener("abort", aborted);
+    });
+  }
+}
+
+/** Prints rows with their resume points. */
+class Positions {
+  readonly #from: Stable;
+  readonly #to: Stable;
+  #seq: string;
+
+  /** @param seq the position before the first row */
+  constructor(from: Stable, to: Stable, seq: string) {
+    this.#from = from;
+    this.#to = to;
+    this.#seq = seq;
+  }
+
+  /**
+   * The rows' texts. Most carry a position before them: printing one for each row would cost more
+   * than the row. The last carries `after`, which is exact.
+   */
+  print(
+    changes: readonly Change[],
+    details: readonly Details[] | undefined,
+    after: string,
+  ): string[] {
+    const rows: string[] = [];
+    for (const [i, change] of changes.entries()) {
+      if (i === changes.length - 1) this.#seq = after;
+      else if ((i + 1) % ROWS_PER_POSITION === 0) {
+        const { vb, seq } = change.entry;
+        this.#seq = formatInterval(this.#from.tick, this.#to.tick, vb, seq);
+      }
+      rows.push(rowText(this.#seq, change, details?.[i]?.leaves, details?.[i]?.doc));
+    }
+    return rows;
+  }
+}

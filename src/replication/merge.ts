@@ -1,0 +1,185 @@
+// Merges the entries of several channels into the changes of one reader: in (vb, seq) order, of each
+// document the newest. A steppable core apart from reading its inputs.
+
+import { type Entry, EntryFlag } from "../index/types.ts";
+
+/** Within a vbucket, at most this many entries are looked over for older ones of a document. */
+export const MAX_MERGE_WINDOW = 8192;
+
+/** One change as a reader sees it. */
+export interface Change {
+  readonly entry: Entry;
+  /** The wanted channels that the document left, when it is in none of them any more. */
+  readonly left: readonly string[] | undefined;
+}
+
+/** The entries of one channel, in `(vb, seq)` order. */
+export interface ChannelEntries {
+  readonly channel: string;
+  readonly batches: AsyncIterable<readonly Entry[]>;
+}
+
+/** Merges `inputs`. Documents are told apart by id within a vbucket. Gives batches of changes. */
+export async function* mergeChannels(
+  inputs: readonly ChannelEntries[],
+): AsyncGenerator<readonly Change[]> {
+  const [only] = inputs;
+  if (inputs.length === 1 && only) {
+    // The index gives of each document only the newest: nothing is left to do for one channel.
+    const left = [only.channel];
+    for await (const batch of only.batches) {
+      yield batch.map((entry) => ({ entry, left: isRemoval(entry) ? left : undefined }));
+    }
+    return;
+  }
+  yield* mergeMany(inputs);
+}
+
+async function* mergeMany(inputs: readonly ChannelEntries[]): AsyncGenerator<readonly Change[]> {
+  const cursors = inputs.map((input) => new Cursor(input));
+  try {
+    await Promise.all(cursors.map((cursor) => cursor.fill()));
+    const heap = new CursorHeap(cursors.filter((cursor) => cursor.entry !== undefined));
+    let window = new MergeWindow();
+    for (let cursor = heap.least; cursor !== undefined; cursor = heap.least) {
+      const { entry } = cursor;
+      if (entry === undefined) break;
+      if (!window.takes(entry)) {
+        yield window.changes();
+        window = new MergeWindow();
+      }
+      window.add(entry, cursor.channel);
+      if (!cursor.step()) await cursor.fill();
+      heap.moved();
+    }
+    if (window.size > 0) yield window.changes();
+  } finally {
+    await Promise.all(cursors.map((cursor) => cursor.close()));
+  }
+}
+
+/** The changes of one vbucket, newest of each document, in order of seq. */
+export class MergeWindow {
+  #vb = -1;
+  readonly #byDocument = new Map<string, { entry: Entry; left: string[] | undefined }>();
+
+  /** The documents in the window. */
+  get size(): number {
+    return this.#byDocument.size;
+  }
+
+  /** Whether `entry` belongs into this window: the vbucket is the same and there is room. */
+  takes(entry: Entry): boolean {
+    return this.#vb < 0 || (entry.vb === this.#vb && this.size < MAX_MERGE_WINDOW);
+  }
+
+  /** Adds the next entry: never one of a lower seq than the one before. */
+  add(entry: Entry, channel: string): void {
+    this.#vb = entry.vb;
+    const known = this.#byDocument.get(entry.docId);
+    const removal = isRemoval(entry);
+    if (known?.entry.seq === entry.seq) {
+      // One mutation, several channels: who still sees the document in one of them has not lost it.
+      if (!removal) {
+        known.entry = entry;
+        known.left = undefined;
+      } else if (known.left !== undefined && !known.left.includes(channel)) {
+        known.left.push(channel);
+      }
+      return;
+    }
+    // A newer mutation of the document: it takes its place at the end, where its seq belongs.
+    if (known !== undefined) this.#byDocument.delete(entry.docId);
+    this.#byDocument.set(entry.docId, { entry, left: removal ? [channel] : undefined });
+  }
+
+  /** The changes in order of seq. */
+  changes(): Change[] {
+    return [...this.#byDocument.values()];
+  }
+}
+
+function isRemoval(entry: Entry): boolean {
+  return (entry.flags & EntryFlag.removed) !== 0;
+}
+
+/** One input's place. */
+class Cursor {
+  readonly channel: string;
+  /** The entry at this place; undefined at the end, or when the batch is used up. */
+  entry: Entry | undefined;
+  readonly #batches: AsyncIterator<readonly Entry[]>;
+  #batch: readonly Entry[] = [];
+  #at = 0;
+
+  constructor({ channel, batches }: ChannelEntries) {
+    this.channel = channel;
+    this.#batches = batches[Symbol.asyncIterator]();
+  }
+
+  /** Goes to the next entry of the batch in hand. Gives whether there is one. */
+  step(): boolean {
+    this.entry = this.#batch[++this.#at];
+    return this.entry !== undefined;
+  }
+
+  /** Fetches the next batch that is not empty. */
+  async fill(): Promise<void> {
+    for (;;) {
+      const next = await this.#batches.next();
+      this.#at = 0;
+      this.#batch = next.done ? [] : next.value;
+      this.entry = this.#batch[0];
+      if (next.done || this.entry !== undefined) return;
+    }
+  }
+
+  async close(): Promise<void> {
+    await this.#batches.return?.();
+  }
+}
+
+/** A binary heap of cursors, the one with the least `(vb, seq)` on top. */
+class CursorHeap {
+  readonly #cursors: Cursor[];
+
+  constructor(cursors: readonly Cursor[]) {
+    // A sorted list is a heap.
+    this.#cursors = [...cursors].sort((a, b) => (before(a, b) ? -1 : 1));
+  }
+
+  get least(): Cursor | undefined {
+    return this.#cursors[0];
+  }
+
+  /** The top cursor moved on, or came to its end. */
+  moved(): void {
+    const cursors = this.#cursors;
+    if (cursors[0]?.entry === undefined) {
+      const last = cursors.pop();
+      if (last === undefined || cursors.length === 0) return;
+      cursors[0] = last;
+    }
+    let at = 0;
+    for (;;) {
+      let least = at;
+      for (const child of [2 * at + 1, 2 * at + 2]) {
+        const a = cursors[child];
+        const b = cursors[least];
+        if (a && b && before(a, b)) least = child;
+      }
+      if (least === at) return;
+      const a = cursors[at] as Cursor;
+      cursors[at] = cursors[least] as Cursor;
+      cursors[least] = a;
+      at = least;
+    }
+  }
+}
+
+function before(a: Cursor, b: Cursor): boolean {
+  const x = a.entry;
+  const y = b.entry;
+  if (x === undefined || y === undefined) return x !== undefined;
+  return x.vb - y.vb < 0 || (x.vb === y.vb && x.seq < y.seq);
+}

@@ -1,0 +1,54 @@
+// Who waits for which channel. Finding whom a tick concerns costs as much as they are many.
+
+/** The channels that a feed looks at, as hashes; "all": every change concerns it. */
+export type WatchedChannels = readonly number[] | "all";
+
+/** Waiting feeds by the hashes of their channels. */
+export class WakeTable<Feed> {
+  readonly #byHash = new Map<number, Set<Feed>>();
+  readonly #watchingAll = new Set<Feed>();
+  /** Feeds that look at some channels only. */
+  readonly #watchingSome = new Set<Feed>();
+
+  add(feed: Feed, channels: WatchedChannels): void {
+    if (channels === "all") {
+      this.#watchingAll.add(feed);
+      return;
+    }
+    this.#watchingSome.add(feed);
+    for (const hash of channels) {
+      const feeds = this.#byHash.get(hash);
+      if (feeds) feeds.add(feed);
+      else this.#byHash.set(hash, new Set([feed]));
+    }
+  }
+
+  remove(feed: Feed, channels: WatchedChannels): void {
+    if (channels === "all") {
+      this.#watchingAll.delete(feed);
+      return;
+    }
+    this.#watchingSome.delete(feed);
+    for (const hash of channels) {
+      const feeds = this.#byHash.get(hash);
+      feeds?.delete(feed);
+      if (feeds?.size === 0) this.#byHash.delete(hash);
+    }
+  }
+
+  /** The feeds that a tick with these changed channels concerns, each once. */
+  concerned(changed: ReadonlySet<number> | "unknown"): Set<Feed> {
+    const feeds = new Set(this.#watchingAll);
+    if (changed === "unknown") {
+      for (const feed of this.#watchingSome) feeds.add(feed);
+      return feeds;
+    }
+    // The smaller of the two sides is walked.
+    const hashes = changed.size <= this.#byHash.size ? changed : this.#byHash.keys();
+    for (const hash of hashes) {
+      if (!changed.has(hash)) continue;
+      for (const feed of this.#byHash.get(hash) ?? []) feeds.add(feed);
+    }
+    return feeds;
+  }
+}
