@@ -1,7 +1,7 @@
 // The load generator: a process of its own that carries out one job (its only argument, as JSON)
 // and prints the result. It shares nothing with the server but the machine.
 
-import { documentText } from "./documents.ts";
+import { readyTexts } from "./documents.ts";
 import {
   type BulkJob,
   type BulkResult,
@@ -13,7 +13,7 @@ import {
   type SavesResult,
 } from "./jobs.ts";
 import { measureLatency } from "./latency.ts";
-import { RawConnection, requestBytes } from "./raw-http.ts";
+import { putText, RawConnection, requestBytes } from "./raw-http.ts";
 import { spreadOf } from "./samples.ts";
 
 /** The id of document `number`: they come in no order, as ids made by many clients do. */
@@ -27,6 +27,7 @@ function openMany(port: number, connections: number): Promise<RawConnection[]> {
 
 async function saves(job: SavesJob): Promise<SavesResult> {
   const connections = await openMany(job.port, job.connections);
+  const textOf = readyTexts();
   const failures: Record<string, number> = {};
   const answer: number[] = [];
   const begin = performance.now() + job.warmUpSeconds * 1000;
@@ -37,10 +38,10 @@ async function saves(job: SavesJob): Promise<SavesResult> {
     connections.map(async (connection) => {
       for (;;) {
         const number = next++;
-        const bytes = requestBytes("PUT", `/${job.database}/${idOf(number)}`, documentText(number));
+        const request = putText(`/${job.database}/${idOf(number)}`, textOf(number));
         const sentAt = performance.now();
         if (sentAt >= end) return;
-        const { status } = await connection.send(bytes);
+        const { status } = await connection.send(request);
         const now = performance.now();
         if (now < begin || now > end) continue;
         if (status === 201 || status === 200) {
@@ -56,6 +57,7 @@ async function saves(job: SavesJob): Promise<SavesResult> {
 
 async function bulk(job: BulkJob): Promise<BulkResult> {
   const connections = await openMany(job.port, job.connections);
+  const textOf = readyTexts();
   const failures: Record<string, number> = {};
   const answer: number[] = [];
   const begin = performance.now();
@@ -65,7 +67,8 @@ async function bulk(job: BulkJob): Promise<BulkResult> {
     connections.map(async (connection) => {
       while (next < job.first + job.documents && performance.now() - begin < job.seconds * 1000) {
         const texts: string[] = [];
-        for (let k = 0; k < job.batch; k++, next++) texts.push(documentText(next, idOf(next)));
+        for (let k = 0; k < job.batch; k++, next++)
+          texts.push(`{"_id":"${idOf(next)}",${textOf(next).slice(1)}`);
         const body = `{"docs":[${texts.join(",")}]}`;
         const bytes = requestBytes("POST", `/${job.database}/_bulk_docs`, body);
         const sentAt = performance.now();

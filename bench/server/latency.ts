@@ -1,10 +1,10 @@
 // The time from a PUT to its row on a live feed. Open loop: a PUT is due when the clock says so,
 // and is counted from then on, however late it can be sent (no coordinated omission).
 
-import { documentText } from "./documents.ts";
+import { readyTexts } from "./documents.ts";
 import { openFeed } from "./feeds.ts";
 import type { LatencyJob, LatencyResult } from "./jobs.ts";
-import { RawConnection, requestBytes } from "./raw-http.ts";
+import { putText, RawConnection } from "./raw-http.ts";
 import { spreadOf } from "./samples.ts";
 
 /** How long the last rows are waited for, in milliseconds. */
@@ -29,6 +29,7 @@ class LatencyRun {
   readonly #failures: Record<string, number> = {};
   readonly #free: RawConnection[] = [];
   readonly #backlog: number[] = [];
+  readonly #textOf = readyTexts();
   #prefix = "";
   #countFrom = 0;
   #received = 0;
@@ -121,7 +122,7 @@ class LatencyRun {
     if (!connection) throw new Error("no connection is free");
     const path = `/${this.#job.database}/${this.#prefix}${number}`;
     const dueAt = this.#dueAt[number] as number;
-    connection.send(requestBytes("PUT", path, documentText(number))).then(
+    connection.send(putText(path, this.#textOf(number))).then(
       ({ status }) => {
         this.#answered++;
         if (status !== 201) this.#failures[status] = (this.#failures[status] ?? 0) + 1;
