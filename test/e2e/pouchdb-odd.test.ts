@@ -1,8 +1,10 @@
 // Documents that break careless servers: odd ids, large and deep bodies, long histories.
 
-import { afterAll, beforeAll, expect, test } from "bun:test";
+import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import { Clients, converged, leavesOf, type PouchDB } from "../harness/clients.ts";
 import { startTarget, type Target, targetUnderTest } from "../harness/target.ts";
+
+setDefaultTimeout(60_000);
 
 const LIMIT_MS = 60_000;
 

@@ -1,11 +1,13 @@
 // The gateway goes away in the middle of live replication, gently and not, and comes back: clients
 // go on by themselves and nothing is missed.
 
-import { afterEach, beforeEach, expect, test } from "bun:test";
+import { afterEach, beforeEach, expect, setDefaultTimeout, test } from "bun:test";
 import { Clients, converged, type PouchDB } from "../harness/clients.ts";
 import { airports, cities } from "../harness/datasets.ts";
 import { startTarget, type Target, targetUnderTest } from "../harness/target.ts";
 import { until } from "../harness/until.ts";
+
+setDefaultTimeout(60_000);
 
 const LIMIT_MS = 90_000;
 const PLACES = 4000;

@@ -1,10 +1,12 @@
 // PouchDB clients that ask for a part of a database: by channel, and by document ids.
 
-import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { Clients, converged, type PouchDB, type PouchDocument } from "../harness/clients.ts";
 import { cities } from "../harness/datasets.ts";
 import { startTarget, type Target, targetUnderTest } from "../harness/target.ts";
 import { until } from "../harness/until.ts";
+
+setDefaultTimeout(60_000);
 
 const LIMIT_MS = 60_000;
 const BY_CHANNEL = "sync_gateway/bychannel";

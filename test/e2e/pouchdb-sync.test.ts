@@ -1,7 +1,7 @@
 // Two real PouchDB clients sync a real data set through the gateway, live and in both directions.
 // What does not live here: filters, restarts and odd documents (their own files beside this one).
 
-import { afterAll, beforeAll, expect, test } from "bun:test";
+import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import {
   Clients,
   contentsOf,
@@ -14,6 +14,8 @@ import { airports, cities, flights } from "../harness/datasets.ts";
 import { SeededRandom } from "../harness/random.ts";
 import { startTarget, type Target, targetUnderTest } from "../harness/target.ts";
 import { until } from "../harness/until.ts";
+
+setDefaultTimeout(60_000);
 
 /** How much of the data is synced: E2E_CITIES of 150,000 places, E2E_FLIGHTS of 20,000 flights. */
 const CITIES = Number(process.env.E2E_CITIES ?? 5000);
