@@ -80,7 +80,7 @@ export class Owner {
       // A vbucket that was known before keeps the branch of its position: only so can the feed tell
       // that it is dead.
       if (state.record().log.length > 0) continue;
-      await this.#branches(state.vb, logs[state.vb] ?? []);
+      await this.#branched(state.vb, logs[state.vb] ?? []);
     }
     this.#cancels.push(
       journal.onRecorded(() => {
@@ -179,7 +179,7 @@ export class Owner {
     for (const event of events) {
       switch (event.kind) {
         case "failover":
-          await this.#branches(event.vb, event.log);
+          await this.#branched(event.vb, event.log);
           break;
         case "rollback":
           await this.#rolledBack(event.vb, event.seq, reader);
@@ -193,26 +193,37 @@ export class Owner {
     }
   }
 
-  /** Tells the index of every branch of `log` that is new, but for the first of all. */
-  async #branches(vb: number, log: readonly FailoverEntry[]): Promise<FailoverEntry[]> {
+  /** The vbucket goes on as a new branch. */
+  async #branched(vb: number, log: readonly FailoverEntry[]): Promise<void> {
     const state = this.validation.vbucket(vb);
-    const first = state.record().log.length === 0;
-    const known = state.failover(log);
-    const added = first ? known.slice(1) : known;
-    for (const { vbuuid, seq } of added) await this.#options.journal.branched(vb, vbuuid, seq);
-    return added;
+    const added = state.added(log);
+    // Where the new branch leaves out what was delivered, a rollback follows, which takes the log
+    // and the cut together: a clock of the dead branch must never be stored beside the new log.
+    if (added.some((entry) => state.beyond(entry.seq))) return;
+    await this.#announce(vb, added, state.record().log.length === 0);
+    state.failover(log);
+  }
+
+  /** Tells the index of new branches. The first of a vbucket's history cut nothing. */
+  async #announce(vb: number, added: readonly FailoverEntry[], first: boolean): Promise<void> {
+    for (const { vbuuid, seq } of first ? added.slice(1) : added) {
+      await this.#options.journal.branched(vb, vbuuid, seq);
+    }
   }
 
   async #rolledBack(vb: number, seq: number, reader: FeedReader): Promise<void> {
-    const { bucket } = this.#options;
+    const { bucket, aggregator } = this.#options;
     // No tick may be under way: it would name seqs of the dead branch after the cut was stored.
     await this.ticker.exclusive(async () => {
-      const logs = await bucket.feed.failoverLogs();
-      const added = await this.#branches(vb, logs[vb] ?? []);
+      const log = (await bucket.feed.failoverLogs())[vb] ?? [];
+      const state = this.validation.vbucket(vb);
+      const added = state.added(log);
       const point = Math.min(seq, ...added.map((entry) => entry.seq));
-      await this.#options.aggregator.cut([{ vb, seq: point }]);
+      await this.#announce(vb, added, state.record().log.length === 0);
+      await aggregator.cut([{ vb, seq: point }]);
       this.validation.drop(vb);
-      const position = this.validation.vbucket(vb).rollback(point);
+      state.failover(log);
+      const position = state.rollback(point);
       this.validation.touched(vb);
       reader.restart(position);
     });

@@ -24,6 +24,13 @@ export interface Journal {
   passed(clock: Clock): void;
   /** Says that a vbucket's history was cut at `seq` and goes on as branch `vbuuid`. */
   branched(vb: number, vbuuid: string, seq: number): Promise<void>;
+  /**
+   * Says that this node has looked at every mutation of the vbucket's feed in `(from, to]`: each was
+   * found by `recorded`, or healed by this node. To be called when the vbucket's clock moves from one
+   * seq to the other, before the tick is published. Optional: without it, live reads go to the bucket
+   * instead of to the memory of what this node wrote itself.
+   */
+  validated?(vb: number, from: number, to: number): void;
 }
 
 /** Writes what a front-end did not: implemented above, by documents and index together. */

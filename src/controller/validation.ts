@@ -107,7 +107,7 @@ export class Validation {
     const state = this.vbucket(event.vb);
     switch (event.kind) {
       case "snapshot":
-        state.snapshot(event.end);
+        state.snapshot(event.start, event.end);
         break;
       case "advanced":
         state.advanced(event.seq);

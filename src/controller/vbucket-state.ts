@@ -98,9 +98,14 @@ export class VbucketState {
     return (this.#log.find(covers) ?? this.#log.at(-1))?.vbuuid ?? "0";
   }
 
-  /** A snapshot up to `end` begins. */
-  snapshot(end: number): void {
+  /** A snapshot from `start` up to `end` begins, or the one under way is extended to `end`. */
+  snapshot(start: number, end: number): void {
     const last = this.#segments.at(-1);
+    if (last !== undefined && !last.complete && start < last.end) {
+      // The state at the end announced before will never come.
+      if (end > last.end) last.end = end;
+      return;
+    }
     if (last !== undefined) {
       last.complete = true;
       // A segment that waits only for those before it is joined with the new one, so that there
@@ -179,11 +184,20 @@ export class VbucketState {
     if (seq < this.#clock) this.#clock = seq;
   }
 
-  /** Takes a new failover log, and gives the branches that are new in it, oldest first. */
-  failover(log: readonly FailoverEntry[]): FailoverEntry[] {
+  /** The branches of `log` that are new, oldest first. */
+  added(log: readonly FailoverEntry[]): FailoverEntry[] {
     const known = new Set(this.#log.map((entry) => entry.vbuuid));
-    this.#log = log;
     return log.filter((entry) => !known.has(entry.vbuuid)).reverse();
+  }
+
+  /** Takes a new failover log. What is delivered must be of its branches. */
+  failover(log: readonly FailoverEntry[]): void {
+    this.#log = log;
+  }
+
+  /** Whether something beyond `seq` was delivered. */
+  beyond(seq: number): boolean {
+    return Math.max(this.#read, this.#clock) > seq;
   }
 
   /**

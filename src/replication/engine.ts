@@ -107,7 +107,9 @@ class Engine implements ChangesEngine {
           })),
         );
       },
+      // An entry without a revision stands for a purge, or for what is no document.
       wants: ({ entry, left }: Change) =>
+        entry.revId !== "" &&
         (ids === undefined || ids.has(entry.docId)) &&
         !(options.activeOnly && (left !== undefined || entry.flags & EntryFlag.deleted)),
       watch: (feed: Waiting) => this.#wake.add(feed, hashes),
