@@ -1,0 +1,100 @@
+// Streams of text: pulled, not pushed; in pieces; ended once whichever way the end comes.
+
+import { describe, expect, test } from "bun:test";
+import { FLUSH, type TextSource, textStream } from "../../src/server/text-stream.ts";
+
+/** A stream over `source` and what it told of its fate. */
+function streamOf(source: TextSource, gone = new AbortController()) {
+  const told: string[] = [];
+  const stream = textStream(source, {
+    gone: gone.signal,
+    abort: () => told.push("abort"),
+    ended: () => told.push("ended"),
+    failed: (error) => told.push(`failed ${(error as Error).message}`),
+  });
+  return { told, gone, reader: stream.getReader() };
+}
+
+const textOf = (chunk: { value?: Uint8Array | undefined }) => new TextDecoder().decode(chunk.value);
+
+describe("a stream of text", () => {
+  test("reads nothing ahead", async () => {
+    let made = 0;
+    async function* source(): TextSource {
+      for (;;) {
+        made++;
+        yield "x".repeat(65536);
+      }
+    }
+    const { reader } = streamOf(source());
+    expect(made).toBe(0);
+    await reader.read();
+    await reader.read();
+    expect(made).toBe(2);
+    await reader.cancel();
+  });
+
+  test("gathers small texts, and sends what there is when the source will wait", async () => {
+    async function* source(): TextSource {
+      yield "a";
+      yield "b";
+      yield FLUSH;
+      yield FLUSH;
+      yield "c".repeat(65536);
+      yield "d";
+    }
+    const { reader, told } = streamOf(source());
+    expect(textOf(await reader.read())).toBe("ab");
+    expect(textOf(await reader.read())).toBe("c".repeat(65536));
+    expect(textOf(await reader.read())).toBe("d");
+    expect((await reader.read()).done).toBe(true);
+    expect(told).toEqual(["ended"]);
+  });
+
+  test("tells of a source that throws, and is cut", async () => {
+    async function* source(): TextSource {
+      yield "a";
+      throw new Error("broken");
+    }
+    const { reader, told } = streamOf(source());
+    await expect(reader.read()).rejects.toThrow("broken");
+    expect(told).toEqual(["failed broken", "ended"]);
+  });
+
+  test("whose client went before it was read at all is ended", async () => {
+    async function* source(): TextSource {
+      yield "never asked for";
+    }
+    const { told, gone } = streamOf(source());
+    gone.abort();
+    await Promise.resolve();
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(told).toEqual(["abort", "ended"]);
+    const late = streamOf(source(), gone);
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(late.told).toEqual(["abort", "ended"]);
+  });
+
+  test("whose client goes while the source waits stops the wait, and ends once", async () => {
+    const wait = Promise.withResolvers<void>();
+    let finished = false;
+    async function* source(): TextSource {
+      try {
+        yield "first";
+        yield FLUSH;
+        await wait.promise;
+      } finally {
+        finished = true;
+      }
+    }
+    const { reader, told } = streamOf(source());
+    await reader.read();
+    const second = reader.read();
+    const cancelled = reader.cancel();
+    expect(told).toEqual(["abort"]);
+    wait.resolve();
+    await Promise.all([second, cancelled]);
+    expect(finished).toBe(true);
+    expect(told).toEqual(["abort", "ended"]);
+  });
+});
