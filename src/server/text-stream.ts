@@ -29,6 +29,7 @@ export interface StreamFate {
 export function textStream(source: TextSource, fate: StreamFate): ReadableStream<Uint8Array> {
   const encoder = new TextEncoder();
   let over = false;
+  let cancelled = false;
   const end = () => {
     fate.gone.removeEventListener("abort", cancel);
     if (!over) fate.ended();
@@ -36,6 +37,7 @@ export function textStream(source: TextSource, fate: StreamFate): ReadableStream
   };
   // A source that was never asked does not run its own `finally`: so `ended` is ours to call.
   const cancel = async () => {
+    cancelled = true;
     fate.abort();
     await source.return();
     end();
@@ -47,6 +49,7 @@ export function textStream(source: TextSource, fate: StreamFate): ReadableStream
       async pull(controller) {
         try {
           const { text, done } = await piece(source);
+          if (cancelled) return;
           if (text !== "") controller.enqueue(encoder.encode(text));
           if (!done) return;
           end();
