@@ -1,0 +1,122 @@
+// A Couchbase cluster on loopback for tests: real sockets, the real protocol, an embedded bucket
+// underneath. Several nodes share the bucket; who is active for a vbucket is the cluster's word.
+
+import type { AddressInfo } from "node:net";
+import type { EmbeddedBucket } from "../../src/bucket/embedded/embedded-bucket.ts";
+import { LoopbackNode } from "./node.ts";
+
+/** The collections of the loopback bucket: name -> id. `_default` is the documents' one too. */
+export const COLLECTIONS = { documents: 8, metadata: 9, index: 10 } as const;
+
+/** Who may log in. */
+export interface LoopbackUser {
+  readonly username: string;
+  readonly password: string;
+}
+
+/** The cluster: nodes, the map, the bucket. */
+export class LoopbackCluster {
+  readonly bucket: EmbeddedBucket;
+  readonly user: LoopbackUser;
+  readonly nodes: LoopbackNode[] = [];
+  /** vbucket -> index of the node that is active for it. */
+  readonly active: Int32Array;
+  revision = 1;
+
+  private constructor(bucket: EmbeddedBucket, user: LoopbackUser) {
+    this.bucket = bucket;
+    this.user = user;
+    this.active = new Int32Array(bucket.vbuckets);
+  }
+
+  /** Starts `nodes` nodes on free ports; vbuckets are dealt out in turn. */
+  static async start(
+    bucket: EmbeddedBucket,
+    options: { nodes?: number; user?: LoopbackUser } = {},
+  ): Promise<LoopbackCluster> {
+    const user = options.user ?? { username: "gateway", password: "secret password" };
+    const cluster = new LoopbackCluster(bucket, user);
+    const nodes = options.nodes ?? 1;
+    for (let at = 0; at < nodes; at++) {
+      cluster.nodes.push(await LoopbackNode.listen(cluster, at));
+    }
+    cluster.active.forEach((_, vb) => {
+      cluster.active[vb] = vb % nodes;
+    });
+    return cluster;
+  }
+
+  /** The first node's address. */
+  get address(): { host: string; port: number } {
+    return { host: "127.0.0.1", port: this.nodes[0]!.port };
+  }
+
+  /** The terse bucket configuration, as the server publishes it. */
+  configText(asking: number): string {
+    const ports = this.nodes.map((node) => node.port);
+    return JSON.stringify({
+      rev: this.revision,
+      revEpoch: 1,
+      name: this.bucket.name,
+      nodeLocator: "vbucket",
+      uuid: "0123456789abcdef0123456789abcdef",
+      bucketCapabilities: [
+        "collections",
+        "durableWrite",
+        "tombstonedUserXAttrs",
+        "dcp",
+        "cbhello",
+        "touch",
+        "cccp",
+        "nodesExt",
+        "xattr",
+        "subdoc.ReplaceBodyWithXattr",
+        "subdoc.DocumentMacroSupport",
+        "subdoc.ReviveDocument",
+        "preserveExpiry",
+        "rangeScan",
+      ],
+      bucketCapabilitiesVer: "",
+      collectionsManifestUid: "1",
+      nodes: ports.map((port) => ({ hostname: "127.0.0.1:8091", ports: { direct: port } })),
+      nodesExt: ports.map((port, at) => ({
+        services: { kv: port },
+        hostname: "127.0.0.1",
+        ...(at === asking ? { thisNode: true } : {}),
+      })),
+      clusterCapabilitiesVer: [1, 0],
+      clusterCapabilities: {},
+      vBucketServerMap: {
+        hashAlgorithm: "CRC",
+        numReplicas: 0,
+        serverList: ports.map((port) => `127.0.0.1:${port}`),
+        vBucketMap: [...this.active].map((node) => [node]),
+      },
+    });
+  }
+
+  /** Rebalance: `vbs` move to node `to`; streams end there, the new map is pushed. */
+  move(vbs: Iterable<number>, to: number): void {
+    const moved: number[] = [];
+    for (const vb of vbs) {
+      if (this.active[vb] === to) continue;
+      this.active[vb] = to;
+      moved.push(vb);
+    }
+    this.revision++;
+    for (const node of this.nodes) {
+      node.vbucketsMoved(moved);
+      node.pushConfig();
+    }
+  }
+
+  async stop(): Promise<void> {
+    await Promise.all(this.nodes.map((node) => node.stop()));
+  }
+}
+
+/** The port of a listening server. */
+export function portOf(address: AddressInfo | string | null): number {
+  if (address === null || typeof address === "string") throw new Error("not listening on TCP");
+  return address.port;
+}

@@ -1,0 +1,270 @@
+// The server's half of DCP at a loopback node, over the embedded bucket's own feed.
+
+import { StreamEndReason } from "../../src/bucket/couchbase/dcp/stream.ts";
+import type { Frame, FrameParts } from "../../src/bucket/couchbase/wire/frame.ts";
+import { HEADER_BYTES } from "../../src/bucket/couchbase/wire/frame.ts";
+import {
+  DataType,
+  DcpOpenFlag,
+  Magic,
+  Opcode,
+  SnapshotFlag,
+  Status,
+} from "../../src/bucket/couchbase/wire/opcodes.ts";
+import { encodeCollectionKey, joinValue } from "../../src/bucket/couchbase/wire/values.ts";
+import { rollbackOf } from "../../src/bucket/embedded/rollback.ts";
+import type { FeedEvent, FeedMutation, FeedReader } from "../../src/bucket/feed.ts";
+import { COLLECTIONS } from "./cluster.ts";
+import type { Answer, Session } from "./session.ts";
+
+interface Stream {
+  readonly vb: number;
+  readonly opaque: number;
+  readonly position: { seq: number; vbuuid: string; snapshotStart: number; snapshotEnd: number };
+  readonly until: number;
+  /** The first snapshot of a stream is said to come from disk, as a backfill's does. */
+  first: boolean;
+  ended: boolean;
+}
+
+/** The producer of one DCP connection. */
+export class DcpProducer {
+  readonly #session: Session;
+  readonly #withBody: boolean;
+  readonly #streams = new Map<number, Stream>();
+  readonly #readers = new Set<FeedReader>();
+  #toOpen: Stream[] = [];
+  #bufferBytes = Number.POSITIVE_INFINITY;
+  #noop: ReturnType<typeof setInterval> | undefined;
+  unacknowledgedBytes = 0;
+  #room: (() => void)[] = [];
+  #closed = false;
+
+  constructor(session: Session, flags: number) {
+    this.#session = session;
+    this.#withBody = (flags & DcpOpenFlag.noValue) === 0;
+  }
+
+  /** Takes what has no answer. Gives whether it was such a frame. */
+  message(frame: Frame): boolean {
+    if (frame.opcode !== Opcode.dcpBufferAcknowledgement) return false;
+    this.unacknowledgedBytes -= frame.extras.readUInt32BE(0);
+    if (this.unacknowledgedBytes < this.#bufferBytes) for (const go of this.#room.splice(0)) go();
+    return true;
+  }
+
+  async request(frame: Frame): Promise<Answer> {
+    switch (frame.opcode) {
+      case Opcode.dcpControl:
+        return this.#control(frame);
+      case Opcode.getAllVbSeqnos:
+        return { value: await this.#seqnos() };
+      case Opcode.dcpGetFailoverLog:
+        return { value: await this.#failoverLog(frame.vb) };
+      case Opcode.dcpStreamRequest:
+        return this.#streamRequest(frame);
+      case Opcode.dcpCloseStream:
+        this.#end(frame.vb, StreamEndReason.closed);
+        return {};
+      default:
+        return { vbOrStatus: Status.unknownCommand };
+    }
+  }
+
+  /** The answer to the stream request of `vb` is out: its messages may follow. */
+  answered(vb: number): void {
+    const stream = this.#streams.get(vb);
+    if (stream === undefined) return;
+    this.#toOpen.push(stream);
+    if (this.#toOpen.length === 1) setImmediate(() => void this.#openReader());
+  }
+
+  /** The vbucket is active elsewhere now. */
+  endStream(vb: number): void {
+    this.#end(vb, StreamEndReason.stateChanged);
+  }
+
+  close(): void {
+    this.#closed = true;
+    clearInterval(this.#noop);
+    for (const reader of this.#readers) reader.close();
+    for (const go of this.#room.splice(0)) go();
+  }
+
+  #control(frame: Frame): Answer {
+    const value = frame.value.toString("utf8");
+    if (frame.key.toString("utf8") === "connection_buffer_size") this.#bufferBytes = Number(value);
+    if (frame.key.toString("utf8") === "set_noop_interval") {
+      clearInterval(this.#noop);
+      const noop = () =>
+        this.#session.send({ magic: Magic.request, opcode: Opcode.dcpNoop, opaque: 0xffff });
+      this.#noop = setInterval(noop, Number(value) * 1000);
+    }
+    return {};
+  }
+
+  async #seqnos(): Promise<Buffer> {
+    const { node } = this.#session;
+    const high = await node.cluster.bucket.feed.highSeqs();
+    const out: Buffer[] = [];
+    high.forEach((seq, vb) => {
+      if (!node.owns(vb)) return;
+      const row = Buffer.alloc(10);
+      row.writeUInt16BE(vb, 0);
+      row.writeBigUInt64BE(BigInt(seq), 2);
+      out.push(row);
+    });
+    return Buffer.concat(out);
+  }
+
+  async #failoverLog(vb: number): Promise<Buffer> {
+    const log = (await this.#session.node.cluster.bucket.feed.failoverLogs())[vb] ?? [];
+    const out = Buffer.alloc(log.length * 16);
+    log.forEach(({ vbuuid, seq }, at) => {
+      out.write(vbuuid, at * 16, "hex");
+      out.writeBigUInt64BE(BigInt(seq), at * 16 + 8);
+    });
+    return out;
+  }
+
+  async #streamRequest(frame: Frame): Promise<Answer> {
+    const { node } = this.#session;
+    if (!node.owns(frame.vb)) {
+      const value = Buffer.from(node.cluster.configText(node.index));
+      return { vbOrStatus: Status.notMyVbucket, value, dataType: DataType.json };
+    }
+    if (this.#streams.has(frame.vb)) return { vbOrStatus: Status.keyExists };
+    const at = (offset: number) => Number(frame.extras.readBigUInt64BE(offset));
+    const [seq, until, snapshotStart, snapshotEnd] = [at(8), at(16), at(32), at(40)];
+    if (snapshotStart > seq || seq > snapshotEnd) return { vbOrStatus: Status.rangeError };
+    const vbuuid = frame.extras.subarray(24, 32).toString("hex");
+    const position = { vb: frame.vb, seq, vbuuid, snapshotStart, snapshotEnd };
+    const { feed } = node.cluster.bucket;
+    const log = (await feed.failoverLogs())[frame.vb] ?? [];
+    const high = (await feed.highSeqs())[frame.vb] ?? 0;
+    const rollback = rollbackOf(position, log, high);
+    if (rollback !== undefined) {
+      const value = Buffer.alloc(8);
+      value.writeBigUInt64BE(BigInt(rollback), 0);
+      return { vbOrStatus: Status.rollback, value };
+    }
+    this.#streams.set(frame.vb, {
+      vb: frame.vb,
+      opaque: frame.opaque,
+      position,
+      until,
+      first: true,
+      ended: false,
+    });
+    return { value: await this.#failoverLog(frame.vb) };
+  }
+
+  /** One reader of the bucket's feed for all streams asked for in one burst. */
+  async #openReader(): Promise<void> {
+    const streams = this.#toOpen;
+    this.#toOpen = [];
+    const { bucket } = this.#session.node.cluster;
+    const until = new Float64Array(bucket.vbuckets).fill(Number.MAX_SAFE_INTEGER);
+    for (const stream of streams) until[stream.vb] = Math.min(stream.until, until[stream.vb]!);
+    const reader = bucket.feed.open(
+      streams.map(({ vb, position }) => ({
+        vb,
+        ...position,
+        vbuuid: position.seq === 0 ? "0" : position.vbuuid,
+      })),
+      { withBody: this.#withBody, until },
+    );
+    this.#readers.add(reader);
+    const byVb = new Map(streams.map((stream) => [stream.vb, stream]));
+    for (;;) {
+      const events = await reader.read();
+      if (events.length === 0 || this.#closed) break;
+      for (const event of events) {
+        const stream = byVb.get(event.vb);
+        if (stream === undefined || stream.ended) continue;
+        await this.#sendEvent(stream, event);
+        if (this.#closed) break;
+      }
+    }
+    this.#readers.delete(reader);
+    reader.close();
+  }
+
+  async #sendEvent(stream: Stream, event: FeedEvent): Promise<void> {
+    switch (event.kind) {
+      case "snapshot": {
+        const extras = Buffer.alloc(20);
+        extras.writeBigUInt64BE(BigInt(event.start), 0);
+        extras.writeBigUInt64BE(BigInt(event.end), 8);
+        const disk = SnapshotFlag.memory | SnapshotFlag.checkpoint;
+        extras.writeUInt32BE(stream.first ? disk : SnapshotFlag.memory, 16);
+        stream.first = false;
+        return this.#send(stream, { opcode: Opcode.dcpSnapshotMarker, extras });
+      }
+      case "mutation":
+      case "deletion":
+      case "expiration":
+        return this.#send(stream, mutationFrame(event, this.#withBody));
+      case "advanced": {
+        const extras = Buffer.alloc(8);
+        extras.writeBigUInt64BE(BigInt(event.seq), 0);
+        return this.#send(stream, { opcode: Opcode.dcpSeqnoAdvanced, extras });
+      }
+      // The branch changed under the stream: a real server ends it, and answers the next request.
+      case "rollback":
+      case "failover":
+        if (!stream.first || event.kind === "rollback") {
+          this.#end(stream.vb, StreamEndReason.stateChanged);
+        }
+        return;
+      case "end":
+        this.#end(stream.vb, StreamEndReason.ok);
+    }
+  }
+
+  async #send(stream: Stream, parts: FrameParts): Promise<void> {
+    const bytes = HEADER_BYTES + frameBytes(parts);
+    while (this.unacknowledgedBytes >= this.#bufferBytes && !this.#closed) {
+      await new Promise<void>((resolve) => this.#room.push(resolve));
+    }
+    if (this.#closed || stream.ended) return;
+    this.unacknowledgedBytes += bytes;
+    const more = this.#session.send({ ...parts, vbOrStatus: stream.vb, opaque: stream.opaque });
+    if (!more) await this.#session.drained();
+  }
+
+  #end(vb: number, reason: number): void {
+    const stream = this.#streams.get(vb);
+    if (stream === undefined) return;
+    stream.ended = true;
+    this.#streams.delete(vb);
+    const extras = Buffer.alloc(4);
+    extras.writeUInt32BE(reason, 0);
+    this.unacknowledgedBytes += HEADER_BYTES + extras.length;
+    const { opaque } = stream;
+    this.#session.send({ opcode: Opcode.dcpStreamEnd, vbOrStatus: vb, opaque, extras });
+  }
+}
+
+function frameBytes(parts: FrameParts): number {
+  return (parts.extras?.length ?? 0) + (parts.key?.length ?? 0) + (parts.value?.length ?? 0);
+}
+
+function mutationFrame(mutation: FeedMutation, withBody: boolean): FrameParts {
+  const isMutation = mutation.kind === "mutation";
+  const extras = Buffer.alloc(isMutation ? 31 : 18);
+  extras.writeBigUInt64BE(BigInt(mutation.seq), 0);
+  extras.writeBigUInt64BE(BigInt(mutation.seq), 8);
+  if (isMutation) extras.writeUInt32BE(mutation.expiry, 20);
+  const body = isMutation && withBody ? (mutation.body ?? new Uint8Array(0)) : new Uint8Array(0);
+  const hasAttributes = Object.keys(mutation.xattrs).length > 0;
+  const json = isMutation && withBody ? DataType.json : 0;
+  return {
+    opcode: isMutation ? Opcode.dcpMutation : Opcode.dcpDeletion,
+    dataType: json | (hasAttributes ? DataType.xattr : 0),
+    cas: mutation.cas,
+    extras,
+    key: encodeCollectionKey(COLLECTIONS.documents, mutation.key),
+    value: hasAttributes ? joinValue(mutation.xattrs, body) : body,
+  };
+}

@@ -1,0 +1,83 @@
+// One data node on loopback: a TCP server, one session for each connection.
+
+import { createServer, type Server, type Socket } from "node:net";
+import { type LoopbackCluster, portOf } from "./cluster.ts";
+import { Faults } from "./faults.ts";
+import { Session } from "./session.ts";
+
+/** A listening node. */
+export class LoopbackNode {
+  readonly cluster: LoopbackCluster;
+  readonly index: number;
+  readonly faults = new Faults();
+  readonly #server: Server;
+  readonly #sessions = new Set<Session>();
+
+  private constructor(cluster: LoopbackCluster, index: number, server: Server) {
+    this.cluster = cluster;
+    this.index = index;
+    this.#server = server;
+    server.on("connection", (socket) => this.#accept(socket));
+  }
+
+  static listen(cluster: LoopbackCluster, index: number): Promise<LoopbackNode> {
+    const server = createServer({ noDelay: true });
+    const node = new LoopbackNode(cluster, index, server);
+    return new Promise((resolve, reject) => {
+      server.once("error", reject);
+      server.listen(0, "127.0.0.1", () => resolve(node));
+    });
+  }
+
+  get port(): number {
+    return portOf(this.#server.address());
+  }
+
+  /** Connections open now. */
+  get connections(): number {
+    return this.#sessions.size;
+  }
+
+  /** Whether this node is active for `vb`. */
+  owns(vb: number): boolean {
+    return this.cluster.active[vb] === this.index;
+  }
+
+  /** Ends every connection as a crash does. */
+  dropConnections(): void {
+    for (const session of this.#sessions) session.destroy();
+  }
+
+  /** Ends the streams of vbuckets that this node is not active for any more. */
+  vbucketsMoved(vbs: readonly number[]): void {
+    for (const session of this.#sessions) {
+      for (const vb of vbs) if (!this.owns(vb)) session.endStream(vb);
+    }
+  }
+
+  /** Sends the new map to the connections that asked for it. */
+  pushConfig(): void {
+    for (const session of this.#sessions) session.pushConfig();
+  }
+
+  /** Bytes that the DCP connections of this node have sent without an acknowledgement. */
+  get unacknowledgedBytes(): number {
+    let bytes = 0;
+    for (const session of this.#sessions) bytes += session.unacknowledgedBytes;
+    return bytes;
+  }
+
+  async stop(): Promise<void> {
+    this.dropConnections();
+    await new Promise((resolve) => this.#server.close(resolve));
+  }
+
+  #accept(socket: Socket): void {
+    if (this.faults.refuseConnections) {
+      socket.destroy();
+      return;
+    }
+    const session = new Session(this, socket, () => this.#sessions.delete(session));
+    this.#sessions.add(session);
+  }
+}

@@ -1,0 +1,225 @@
+// One connection at a loopback node: the login, the dispatch of requests, the answers.
+
+import type { Socket } from "node:net";
+import {
+  SCRAM_MECHANISMS,
+  type ScramMechanism,
+} from "../../src/bucket/couchbase/connection/scram.ts";
+import { encodeFrame, type Frame, type FrameParts } from "../../src/bucket/couchbase/wire/frame.ts";
+import { Feature, Magic, Opcode, Status } from "../../src/bucket/couchbase/wire/opcodes.ts";
+import { FrameSplitter } from "../../src/bucket/couchbase/wire/splitter.ts";
+import { COLLECTIONS } from "./cluster.ts";
+import { DcpProducer } from "./dcp-producer.ts";
+import { carryOut, isKeyValue } from "./key-value.ts";
+import type { LoopbackNode } from "./node.ts";
+import { ScramServer } from "./scram-server.ts";
+
+/** Opcodes that only a test peer needs to know. */
+const ERROR_MAP = 0xfe;
+
+/** What a handler answers with; undefined: no answer. */
+export type Answer = Omit<FrameParts, "opcode" | "opaque" | "magic"> | undefined;
+
+const GRANTED: ReadonlySet<number> = new Set(
+  Object.values(Feature).filter((f) => f !== Feature.tls),
+);
+
+/** A connection. */
+export class Session {
+  readonly node: LoopbackNode;
+  readonly #socket: Socket;
+  readonly #splitter = new FrameSplitter();
+  readonly #features = new Set<number>();
+  readonly #closed: () => void;
+  #scram: ScramServer | undefined;
+  #loggedIn = false;
+  #bucketSelected = false;
+  #producer: DcpProducer | undefined;
+  /** Requests of one connection are carried out in order. */
+  #turn: Promise<void> = Promise.resolve();
+
+  constructor(node: LoopbackNode, socket: Socket, closed: () => void) {
+    this.node = node;
+    this.#socket = socket;
+    this.#closed = closed;
+    socket.on("data", (chunk: Buffer) => {
+      for (const frame of this.#splitter.push(chunk)) this.#take(frame);
+    });
+    socket.on("error", () => socket.destroy());
+    socket.on("close", () => {
+      this.#producer?.close();
+      this.#closed();
+    });
+  }
+
+  get unacknowledgedBytes(): number {
+    return this.#producer?.unacknowledgedBytes ?? 0;
+  }
+
+  destroy(): void {
+    this.#socket.destroy();
+  }
+
+  endStream(vb: number): void {
+    this.#producer?.endStream(vb);
+  }
+
+  pushConfig(): void {
+    if (!this.#features.has(Feature.clusterMapNotification)) return;
+    const value = Buffer.from(this.node.cluster.configText(this.node.index));
+    this.send({ magic: Magic.serverRequest, opcode: 0x01, dataType: 1, value });
+  }
+
+  /** Writes a frame, as far as the faults let it. Gives whether the socket takes more. */
+  send(parts: FrameParts): boolean {
+    const bytes = encodeFrame(parts);
+    const { faults } = this.node;
+    if (faults.cutAfterBytes < bytes.length) {
+      this.#socket.write(bytes.subarray(0, faults.cutAfterBytes), () => this.#socket.destroy());
+      faults.cutAfterBytes = Number.POSITIVE_INFINITY;
+      return false;
+    }
+    faults.cutAfterBytes -= bytes.length;
+    return this.#socket.write(bytes);
+  }
+
+  /** Resolves when the socket has room again, or is gone. */
+  drained(): Promise<void> {
+    if (!this.#socket.writableNeedDrain || this.#socket.destroyed) return Promise.resolve();
+    return new Promise((resolve) => {
+      this.#socket.once("drain", resolve);
+      this.#socket.once("close", resolve);
+    });
+  }
+
+  #take(frame: Frame): void {
+    if (frame.isResponse) return;
+    if (this.#producer?.message(frame)) return;
+    this.#turn = this.#turn.then(async () => {
+      const answer = await this.#answer(frame);
+      if (answer === undefined || this.#socket.destroyed) return;
+      const { delayMs } = this.node.faults;
+      if (delayMs > 0) await new Promise((resolve) => setTimeout(resolve, delayMs));
+      this.send({ ...answer, magic: Magic.response, opcode: frame.opcode, opaque: frame.opaque });
+      if (frame.opcode === Opcode.dcpStreamRequest) this.#producer?.answered(frame.vb);
+    });
+  }
+
+  async #answer(frame: Frame): Promise<Answer> {
+    switch (frame.opcode) {
+      case Opcode.hello:
+        return this.#hello(frame);
+      case ERROR_MAP:
+        return { value: Buffer.from('{"version":2,"revision":1,"errors":{}}'), dataType: 1 };
+      case Opcode.saslListMechanisms:
+        return { value: Buffer.from([...SCRAM_MECHANISMS, "PLAIN"].join(" ")) };
+      case Opcode.saslAuth:
+        return this.#login(frame);
+      case Opcode.saslStep:
+        return this.#loginStep(frame);
+      case Opcode.noop:
+        return {};
+    }
+    if (!this.#loggedIn) return { vbOrStatus: Status.accessError };
+    if (frame.opcode === Opcode.selectBucket) return this.#select(frame);
+    if (frame.opcode === Opcode.getClusterConfig) {
+      if (!this.#bucketSelected) return { vbOrStatus: Status.noBucket };
+      return { value: Buffer.from(this.node.cluster.configText(this.node.index)), dataType: 1 };
+    }
+    if (!this.#bucketSelected) return { vbOrStatus: Status.noBucket };
+    if (frame.opcode === Opcode.collectionsGetManifest) return { value: manifest(), dataType: 1 };
+    if (frame.opcode === Opcode.collectionsGetId) return collectionId(frame);
+    if (isKeyValue(frame.opcode)) return this.#keyValue(frame);
+    return this.#dcp(frame);
+  }
+
+  #hello(frame: Frame): Answer {
+    const granted: number[] = [];
+    for (let at = 0; at + 1 < frame.value.length; at += 2) {
+      const feature = frame.value.readUInt16BE(at);
+      if (!GRANTED.has(feature)) continue;
+      this.#features.add(feature);
+      granted.push(feature >> 8, feature & 0xff);
+    }
+    return { value: Buffer.from(granted) };
+  }
+
+  #login(frame: Frame): Answer {
+    const mechanism = frame.key.toString("utf8");
+    const { username, password } = this.node.cluster.user;
+    if (mechanism === "PLAIN") {
+      this.#loggedIn = frame.value.toString("utf8") === `\0${username}\0${password}`;
+      return { vbOrStatus: this.#loggedIn ? Status.success : Status.authError };
+    }
+    this.#scram = new ScramServer(mechanism as ScramMechanism, username, password);
+    const challenge = this.#scram.challenge(frame.value.toString("utf8"));
+    if (challenge === undefined) return { vbOrStatus: Status.authError };
+    return { vbOrStatus: Status.authContinue, value: Buffer.from(challenge) };
+  }
+
+  #loginStep(frame: Frame): Answer {
+    const outcome = this.#scram?.outcome(frame.value.toString("utf8"));
+    this.#loggedIn = outcome !== undefined;
+    if (outcome === undefined) return { vbOrStatus: Status.authError };
+    return { value: Buffer.from(outcome) };
+  }
+
+  #select(frame: Frame): Answer {
+    if (frame.key.toString("utf8") !== this.node.cluster.bucket.name) {
+      return { vbOrStatus: Status.accessError };
+    }
+    this.#bucketSelected = true;
+    return {};
+  }
+
+  async #keyValue(frame: Frame): Promise<Answer> {
+    const { faults, cluster, index } = this.node;
+    if (!this.node.owns(frame.vb)) {
+      return {
+        vbOrStatus: Status.notMyVbucket,
+        value: Buffer.from(cluster.configText(index)),
+        dataType: 1,
+      };
+    }
+    if (faults.temporaryFailures > 0) {
+      faults.temporaryFailures--;
+      return { vbOrStatus: Status.temporaryFailure };
+    }
+    const answer = await carryOut(cluster.bucket, frame, this.#features);
+    if (faults.lostAnswers > 0) {
+      faults.lostAnswers--;
+      return undefined;
+    }
+    return answer;
+  }
+
+  #dcp(frame: Frame): Answer | Promise<Answer> {
+    if (frame.opcode === Opcode.dcpOpen) {
+      this.#producer = new DcpProducer(this, frame.extras.readUInt32BE(4));
+      return {};
+    }
+    if (this.#producer === undefined) return { vbOrStatus: Status.invalidArguments };
+    return this.#producer.request(frame);
+  }
+}
+
+function manifest(): Buffer {
+  const collections = [
+    { name: "_default", uid: "0" },
+    ...Object.entries(COLLECTIONS).map(([name, uid]) => ({ name, uid: uid.toString(16) })),
+  ];
+  return Buffer.from(
+    JSON.stringify({ uid: "1", scopes: [{ name: "_default", uid: "0", collections }] }),
+  );
+}
+
+function collectionId(frame: Frame): Answer {
+  const path = (frame.value.length > 0 ? frame.value : frame.key).toString("utf8");
+  const name = path.split(".").at(-1) ?? "";
+  const id = name === "_default" ? 0 : COLLECTIONS[name as keyof typeof COLLECTIONS];
+  if (id === undefined) return { vbOrStatus: Status.unknownCollection };
+  const extras = Buffer.alloc(12);
+  extras.writeBigUInt64BE(1n, 0);
+  extras.writeUInt32BE(id, 8);
+  return { extras };
+}
