@@ -119,7 +119,9 @@ export interface DocumentStore {
    * stubs, or `follows` with the bytes in `followed`), `_revisions`.
    *
    * @param options `rev`: the parent, when it is not in the document; `newEdits` false: the revision
-   *   and its history are given (`_rev`, `_revisions`) and are stored as they are
+   *   and its history are given (`_rev`, `_revisions`) and are stored as they are; `editId`: the
+   *   client's own name of this edit, so that a repeat after a lost answer gives the same revision
+   *   in place of a conflict
    */
   put(
     actor: Actor,
@@ -129,6 +131,7 @@ export interface DocumentStore {
       rev?: string;
       newEdits?: boolean;
       followed?: ReadonlyMap<string, Uint8Array>;
+      editId?: string;
     },
   ): Promise<WriteOutcome>;
   remove(actor: Actor, id: string, rev: string | undefined): Promise<WriteOutcome>;

@@ -1,0 +1,102 @@
+// `_bulk_get`: many documents, read in pages, printed one at a time.
+
+import { TidegateError } from "../base/errors.ts";
+import type { StoreContext } from "./context.ts";
+import { checkDocumentId } from "./document-id.ts";
+import { READ_PAGE, READ_PAGE_BYTES } from "./limits.ts";
+import type { Version } from "./load.ts";
+import { type Loaded, loadMany } from "./load-own.ts";
+import { chooseRevision, withVersion } from "./read.ts";
+import { missing, renderRevision } from "./render.ts";
+import { checkRevisionId } from "./revision-id.ts";
+import type { BulkGetItem, BulkGetResult, DocumentView, GetOptions } from "./types.ts";
+
+/** How many documents the next page has, so that pages of large documents stay bounded. */
+export class PageSize {
+  #size = 16;
+
+  /** The documents to ask for now. */
+  get size(): number {
+    return this.#size;
+  }
+
+  /** Learns from a page that was read. */
+  learn(page: readonly Loaded[]): void {
+    let largest = 1;
+    for (const version of page) {
+      if (version === undefined || version instanceof TidegateError) continue;
+      largest = Math.max(largest, version.body?.length ?? 0);
+    }
+    const fitting = Math.floor(READ_PAGE_BYTES / largest);
+    this.#size = Math.max(1, Math.min(READ_PAGE, this.#size * 2, fitting));
+  }
+}
+
+/** One result for each item, in their order. An item that fails has an error and stops nothing. */
+export async function* bulkGet(
+  ctx: StoreContext,
+  items: readonly BulkGetItem[],
+  options: GetOptions | undefined,
+): AsyncGenerator<BulkGetResult> {
+  const pages = new PageSize();
+  for (let at = 0; at < items.length; ) {
+    const page = items.slice(at, at + pages.size);
+    at += page.length;
+    const ids = [...new Set(page.map((item) => item.id).filter((id) => usable(ctx, id)))];
+    const versions = await loadMany(ctx, ids, true);
+    pages.learn(versions);
+    const byId = new Map(ids.map((id, i) => [id, versions[i]]));
+    for (const item of page) yield await readItem(ctx, item, byId.get(item.id), options);
+  }
+}
+
+function usable(ctx: StoreContext, id: string): boolean {
+  try {
+    checkDocumentId(id, ctx.limits.documentIdBytes);
+    return true;
+  } catch {
+    // readItem gives the reason in the item's own row.
+    return false;
+  }
+}
+
+async function readItem(
+  ctx: StoreContext,
+  item: BulkGetItem,
+  version: Loaded,
+  options: GetOptions | undefined,
+): Promise<BulkGetResult> {
+  try {
+    checkDocumentId(item.id, ctx.limits.documentIdBytes);
+    if (item.rev !== undefined) checkRevisionId(item.rev);
+    if (version === undefined) throw missing();
+    if (version instanceof TidegateError) throw version;
+    return { id: item.id, ok: await render(ctx, version, item, options) };
+  } catch (error) {
+    if (!(error instanceof TidegateError)) throw error;
+    return { id: item.id, rev: item.rev ?? "undefined", ...error.toJSON() };
+  }
+}
+
+async function render(
+  ctx: StoreContext,
+  version: Version,
+  item: BulkGetItem,
+  options: GetOptions | undefined,
+): Promise<DocumentView> {
+  const wanted: GetOptions = {
+    ...options,
+    ...(item.rev !== undefined && { rev: item.rev }),
+    ...(item.attsSince !== undefined && { attsSince: item.attsSince }),
+  };
+  const rev = chooseRevision(version, wanted);
+  try {
+    return await renderRevision(ctx, version, rev, wanted);
+  } catch (error) {
+    if (!(error instanceof TidegateError) || error.code !== "corrupt") throw error;
+    // A newer version was written since the page was read: read this document again.
+    return withVersion(ctx, item.id, (newest) =>
+      renderRevision(ctx, newest, chooseRevision(newest, wanted), wanted),
+    );
+  }
+}

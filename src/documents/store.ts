@@ -1,0 +1,107 @@
+// The document store of one database, put together. What does not live here: what any part does.
+
+import type { Log } from "../base/log.ts";
+import type { Bucket } from "../bucket/bucket.ts";
+import type { IndexMutation } from "../index/types.ts";
+import type { Random } from "../runtime/random.ts";
+import type { Time } from "../runtime/time.ts";
+import { allDocs } from "./all-docs.ts";
+import { Background } from "./background.ts";
+import { bulkGet } from "./bulk-get.ts";
+import type { StoreContext } from "./context.ts";
+import { defaultSyncFunction } from "./default-sync.ts";
+import { KeyedQueue } from "./keyed-queue.ts";
+import { DEFAULT_OLD_REVISION_SECONDS, type DocumentLimits } from "./limits.ts";
+import { getLocal, putLocal, removeLocal } from "./local.ts";
+import { purge } from "./purge.ts";
+import { putAttachment, putDocument, putMany, removeAttachment, removeDocument } from "./put.ts";
+import {
+  attachmentsOf,
+  getAttachment,
+  getDocument,
+  leavesOfMany,
+  openRevisions,
+  rawDocument,
+  revisionTreeOf,
+  revsDiff,
+} from "./read.ts";
+import { resync } from "./resync.ts";
+import type { SyncFunction } from "./sync-port.ts";
+import type { DocumentStore } from "./types.ts";
+
+/** What a document store is made of. */
+export interface DocumentStoreOptions {
+  readonly bucket: Bucket;
+  readonly settings: {
+    readonly limits: DocumentLimits;
+    /** How long the body of a superseded revision can still be read; 300 unless said. */
+    readonly oldRevisionSeconds?: number;
+  };
+  /** `channel(doc.channels)` unless given. */
+  readonly syncFunction?: SyncFunction;
+  /**
+   * Called with what the index must write as soon as a version is durable, before the client is
+   * answered, in no promise's way. Must not throw.
+   */
+  readonly onSaved: (mutation: IndexMutation) => void;
+  /**
+   * The stable clock's seq in a vbucket as this node knows it. It only decides when left channels may
+   * be forgotten; without it they never are.
+   */
+  readonly stableSeq?: (vb: number) => number;
+  readonly time: Time;
+  readonly random: Random;
+  readonly log: Log;
+}
+
+/** A document store with what the gateway needs of it beside. */
+export interface DocumentStoreHandle extends DocumentStore {
+  /** For `createHealer`. */
+  readonly context: StoreContext;
+  /** Resolves when no clean-up write is under way; to be waited for before the bucket is closed. */
+  idle(): Promise<void>;
+}
+
+/** Makes the document store of a bucket. It holds nothing that would have to be closed. */
+export function createDocumentStore(options: DocumentStoreOptions): DocumentStoreHandle {
+  const log = options.log.child({ part: "documents" });
+  const ctx: StoreContext = {
+    bucket: options.bucket,
+    limits: options.settings.limits,
+    oldRevisionSeconds: options.settings.oldRevisionSeconds ?? DEFAULT_OLD_REVISION_SECONDS,
+    syncFunction: options.syncFunction ?? defaultSyncFunction,
+    onSaved: options.onSaved,
+    stableSeq: options.stableSeq ?? (() => 0),
+    time: options.time,
+    random: options.random,
+    log,
+    queue: new KeyedQueue(),
+    background: new Background(log),
+  };
+  return {
+    context: ctx,
+    idle: () => ctx.background.idle(),
+    get: (_actor, id, wanted) => getDocument(ctx, id, wanted),
+    openRevisions: (_actor, id, revs, wanted) => openRevisions(ctx, id, revs, wanted),
+    put: (actor, id, document, how) => putDocument(ctx, actor, id, document, how),
+    remove: (actor, id, rev) => removeDocument(ctx, actor, id, rev),
+    bulk: (actor, documents, how) => putMany(ctx, actor, documents, how),
+    bulkGet: (_actor, items, wanted) => bulkGet(ctx, items, wanted),
+    revsDiff: (_actor, revs) => revsDiff(ctx, revs),
+    allDocs: (_actor, wanted) => allDocs(ctx, wanted),
+    count: () => ctx.bucket.documents.count(),
+    getAttachment: (_actor, id, name, rev) => getAttachment(ctx, id, name, rev),
+    putAttachment: (actor, id, name, rev, contentType, data) =>
+      putAttachment(ctx, actor, id, name, rev, contentType, data),
+    removeAttachment: (actor, id, name, rev) => removeAttachment(ctx, actor, id, name, rev),
+    attachmentsOf: (_actor, id, rev) => attachmentsOf(ctx, id, rev),
+    getLocal: (_actor, id) => getLocal(ctx, id),
+    putLocal: (_actor, id, document) => putLocal(ctx, id, document),
+    removeLocal: (_actor, id, rev) => removeLocal(ctx, id, rev),
+    leaves: (ids) => leavesOfMany(ctx, ids),
+    raw: (id) => rawDocument(ctx, id),
+    revisionTree: (id) => revisionTreeOf(ctx, id),
+    purge: (ids) => purge(ctx, ids),
+    resync: () => resync(ctx),
+  };
+}
