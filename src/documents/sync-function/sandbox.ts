@@ -1,0 +1,269 @@
+// One QuickJS engine with one sync function in it, called synchronously. What does not live here:
+// where calls run (this thread, a worker), and what an outcome means to the store.
+
+import variant from "@jitl/quickjs-singlefile-mjs-release-sync";
+import {
+  newQuickJSWASMModuleFromVariant,
+  type QuickJSContext,
+  type QuickJSHandle,
+  type QuickJSRuntime,
+  type QuickJSWASMModule,
+} from "quickjs-emscripten-core";
+import { assert } from "../../base/assert.ts";
+import { TidegateError } from "../../base/errors.ts";
+import type { Time } from "../../runtime/time.ts";
+import {
+  MAX_CALLS_PER_CONTEXT,
+  MAX_MEMORY_FACTOR,
+  MAX_POLLS_PER_MS,
+  MEMORY_BYTES_PER_UNIT,
+  PRELUDE_LIMITS,
+  type SandboxLimits,
+} from "./limits.ts";
+import type { Failure, LogLine, Outcome } from "./outcome.ts";
+import { preludeSource, SOURCE_NAME } from "./prelude.ts";
+import { asScript, checkSource, isFunctionAlone, sourceColumn } from "./source.ts";
+
+/** How long compiling may take, and reading the logs of a call that was interrupted. */
+const HOUSEKEEPING_MS = 1000;
+
+/** A runtime with the prelude and the user's function in it. */
+interface Instance {
+  readonly runtime: QuickJSRuntime;
+  readonly context: QuickJSContext;
+  readonly run: QuickJSHandle;
+  readonly logs: QuickJSHandle;
+  calls: number;
+}
+
+/**
+ * A sync function in an engine of its own. Calls leave nothing behind: what they can reach is
+ * frozen, and after a call that ended badly the next one gets a new context.
+ */
+export class Sandbox {
+  readonly #source: string;
+  readonly #limits: SandboxLimits;
+  readonly #time: Time;
+  #module: QuickJSWASMModule;
+  #instance: Instance | undefined;
+  #broken = false;
+  #deadline = 0;
+  #pollsLeft = 0;
+  #interrupted = false;
+
+  private constructor(
+    module: QuickJSWASMModule,
+    source: string,
+    limits: SandboxLimits,
+    time: Time,
+  ) {
+    this.#module = module;
+    this.#source = source;
+    this.#limits = limits;
+    this.#time = time;
+  }
+
+  /**
+   * Starts an engine and compiles `source` in it.
+   *
+   * @throws TidegateError `bad_config` when the source is not one function: line and column are in it
+   */
+  static async create(source: string, limits: SandboxLimits, time: Time): Promise<Sandbox> {
+    checkSource(source);
+    const module = await newQuickJSWASMModuleFromVariant(variant);
+    const sandbox = new Sandbox(module, source, limits, time);
+    sandbox.#instance = sandbox.#start();
+    return sandbox;
+  }
+
+  /** Whether the engine must be replaced, by {@link repair}, before the next call. */
+  get broken(): boolean {
+    return this.#broken;
+  }
+
+  /** Replaces an engine that went down. */
+  async repair(): Promise<void> {
+    const module = await newQuickJSWASMModuleFromVariant(variant);
+    if (!this.#broken) return;
+    this.#module = module;
+    this.#broken = false;
+  }
+
+  /**
+   * Calls the function once.
+   *
+   * @param text the JSON text of `[doc, oldDoc, meta, nowMs]`
+   * @param budgetMs how long it may run; at most the limit
+   */
+  call(text: string, budgetMs: number): Outcome {
+    assert(!this.#broken, "a broken sandbox is repaired before it is called");
+    const reused = this.#instance !== undefined && this.#instance.calls > 0;
+    const outcome = this.#callOnce(text, budgetMs);
+    const starved = outcome.kind === "failed" && outcome.failure === "memory";
+    // A context that served before may have been full of earlier calls' garbage.
+    return starved && reused && !this.#broken ? this.#callOnce(text, budgetMs) : outcome;
+  }
+
+  /** Lets go of the engine. No call may follow. */
+  close(): void {
+    this.#discard();
+    this.#broken = true;
+  }
+
+  #callOnce(text: string, budgetMs: number): Outcome {
+    let outcome: Outcome;
+    try {
+      this.#instance ??= this.#start();
+      outcome = this.#enter(this.#instance, text, budgetMs);
+    } catch (error) {
+      if (error instanceof TidegateError) throw error;
+      this.#instance = undefined;
+      this.#broken = true;
+      return failed(crashKind(error), "");
+    }
+    const clean = outcome.kind !== "failed" || outcome.failure === "error";
+    const instance = this.#instance;
+    if (!clean || instance === undefined || instance.calls >= MAX_CALLS_PER_CONTEXT)
+      this.#discard();
+    const memory = this.#module.getWasmMemory().buffer.byteLength;
+    if (memory > this.#limits.memoryBytes * MAX_MEMORY_FACTOR) {
+      this.#discard();
+      this.#broken = true;
+    }
+    return outcome;
+  }
+
+  #enter(instance: Instance, text: string, budgetMs: number): Outcome {
+    const { context, runtime, run } = instance;
+    instance.calls++;
+    runtime.setMemoryLimit(this.#limits.memoryBytes + text.length * MEMORY_BYTES_PER_UNIT);
+    const argument = context.newString(text);
+    this.#arm(budgetMs);
+    const result = context.callFunction(run, context.undefined, argument);
+    argument.dispose();
+    if (result.error) {
+      const failure = this.#interrupted ? "time" : engineFailure(context, result.error);
+      result.error.dispose();
+      return this.#withLogs(instance, failure);
+    }
+    const encoded = context.getString(result.value);
+    result.value.dispose();
+    const outcome = decode(encoded);
+    return runtime.hasPendingJob()
+      ? { ...outcome, kind: "failed", failure: "async", message: "" }
+      : outcome;
+  }
+
+  #withLogs(instance: Instance, failure: Failure): Outcome {
+    this.#arm(HOUSEKEEPING_MS);
+    const result = instance.context.callFunction(instance.logs, instance.context.undefined);
+    if (result.error) {
+      result.error.dispose();
+      return failed(failure, "");
+    }
+    const [logs, dropped] = JSON.parse(instance.context.getString(result.value)) as [
+      LogLine[],
+      number,
+    ];
+    result.value.dispose();
+    return { kind: "failed", failure, message: "", logs, dropped };
+  }
+
+  #arm(budgetMs: number): void {
+    this.#interrupted = false;
+    this.#deadline = this.#time.monotonicMs() + budgetMs;
+    this.#pollsLeft = budgetMs * MAX_POLLS_PER_MS;
+  }
+
+  #start(): Instance {
+    const runtime = this.#module.newRuntime();
+    runtime.setMemoryLimit(this.#limits.memoryBytes);
+    runtime.setMaxStackSize(this.#limits.stackBytes);
+    this.#arm(HOUSEKEEPING_MS);
+    runtime.setInterruptHandler(() => {
+      this.#pollsLeft--;
+      this.#interrupted = this.#pollsLeft <= 0 || this.#time.monotonicMs() > this.#deadline;
+      return this.#interrupted;
+    });
+    const context = runtime.newContext();
+    const harness = context.unwrapResult(
+      context.evalCode(preludeSource(PRELUDE_LIMITS), "prelude"),
+    );
+    const compiled = context.evalCode(asScript(this.#source), SOURCE_NAME);
+    if (compiled.error) throw sourceError(context.dump(compiled.error));
+    const install = context.getProp(harness, "install");
+    const installed = context.unwrapResult(
+      context.callFunction(install, context.undefined, compiled.value),
+    );
+    if (!isFunctionAlone(this.#source, context.getString(installed))) throw notOneFunction();
+    const run = context.getProp(harness, "run");
+    const logs = context.getProp(harness, "logs");
+    for (const handle of [harness, install, installed, compiled.value]) handle.dispose();
+    return { runtime, context, run, logs, calls: 0 };
+  }
+
+  #discard(): void {
+    const instance = this.#instance;
+    this.#instance = undefined;
+    if (instance === undefined) return;
+    try {
+      instance.run.dispose();
+      instance.logs.dispose();
+      instance.context.dispose();
+      instance.runtime.dispose();
+    } catch {
+      // The engine finds its own lists in disorder after some calls that were cut off in the middle:
+      // it is replaced as a whole.
+      this.#broken = true;
+    }
+  }
+}
+
+function failed(failure: Failure, message: string): Outcome {
+  return { kind: "failed", failure, message, logs: [], dropped: 0 };
+}
+
+/** What an error that the engine itself threw, past the prelude, says. */
+function engineFailure(context: QuickJSContext, error: QuickJSHandle): Failure {
+  const handle = context.getProp(error, "message");
+  const message = context.getString(handle);
+  handle.dispose();
+  if (message.includes("memory")) return "memory";
+  return message.includes("stack") ? "stack" : "error";
+}
+
+/** What an exception out of the WebAssembly code says: the host's stack was used up, or a trap. */
+function crashKind(error: unknown): Failure {
+  return error instanceof RangeError ? "stack" : "crash";
+}
+
+function decode(encoded: string): Outcome {
+  const [kind, ...rest] = JSON.parse(encoded);
+  if (kind === 0) {
+    const [channels, access, roles, requires, logs, dropped] = rest;
+    return { kind: "done", channels, access, roles, requires, logs, dropped };
+  }
+  const [what, text, logs, dropped] = rest;
+  if (kind === 1) return { kind: "refused", code: what, reason: text, logs, dropped };
+  return { kind: "failed", failure: what, message: text, logs, dropped };
+}
+
+function sourceError(error: { name?: unknown; message?: unknown; stack?: unknown }): TidegateError {
+  const place = /sync-function:(\d+):(\d+)/.exec(String(error.stack ?? ""));
+  const line = Number(place?.[1] ?? 1);
+  const column = sourceColumn(line, Number(place?.[2] ?? 1));
+  return new TidegateError(
+    "bad_config",
+    `The sync function's source is not JavaScript: ${error.name}: ${error.message} ` +
+      `at line ${line}, column ${column}.`,
+  );
+}
+
+function notOneFunction(): TidegateError {
+  return new TidegateError(
+    "bad_config",
+    "The sync function's source must be one function and nothing else, for example " +
+      '"function (doc, oldDoc, meta) { channel(doc.channels); }": no code around it, ' +
+      "no async function, no generator, no class.",
+  );
+}
