@@ -133,6 +133,10 @@ export class Ticker {
     const next = this.#clock.slice();
     for (const vb of this.#unwritten) next[vb] = validation.vbucket(vb).clock;
     await term.write(this.#unwritten);
+    for (const vb of this.#unwritten) {
+      const [from, to] = [this.#clock[vb] ?? 0, next[vb] ?? 0];
+      if (to > from) journal.validated?.(vb, from, to);
+    }
     this.#clock.set(next);
     this.#unwritten = new Set();
     this.#unpublished = true;

@@ -44,6 +44,8 @@ export interface Database {
   readonly stable: StableClock;
   readonly lookup: LookupMap;
   health(): HealthProblem[];
+  /** Counters and sizes of every floor, for metrics: name -> value. */
+  metrics(): Readonly<Record<string, number>>;
   /** Finishes writes, publishes a last tick, lets go. */
   close(): Promise<void>;
 }

@@ -6,6 +6,9 @@ import { type Entry, EntryFlag } from "../index/types.ts";
 /** Within a vbucket, at most this many entries are looked over for older ones of a document. */
 export const MAX_MERGE_WINDOW = 8192;
 
+/** Merged changes are given out in batches of about this many. */
+const MERGED_BATCH = 1000;
+
 /** One change as a reader sees it. */
 export interface Change {
   readonly entry: Entry;
@@ -41,18 +44,24 @@ async function* mergeMany(inputs: readonly ChannelEntries[]): AsyncGenerator<rea
     await Promise.all(cursors.map((cursor) => cursor.fill()));
     const heap = new CursorHeap(cursors.filter((cursor) => cursor.entry !== undefined));
     let window = new MergeWindow();
+    let ready: Change[] = [];
     for (let cursor = heap.least; cursor !== undefined; cursor = heap.least) {
       const { entry } = cursor;
       if (entry === undefined) break;
       if (!window.takes(entry)) {
-        yield window.changes();
+        ready = window.appendTo(ready);
         window = new MergeWindow();
+        if (ready.length >= MERGED_BATCH) {
+          yield ready;
+          ready = [];
+        }
       }
       window.add(entry, cursor.channel);
       if (!cursor.step()) await cursor.fill();
       heap.moved();
     }
-    if (window.size > 0) yield window.changes();
+    ready = window.appendTo(ready);
+    if (ready.length > 0) yield ready;
   } finally {
     await Promise.all(cursors.map((cursor) => cursor.close()));
   }
@@ -93,9 +102,10 @@ export class MergeWindow {
     this.#byDocument.set(entry.docId, { entry, left: removal ? [channel] : undefined });
   }
 
-  /** The changes in order of seq. */
-  changes(): Change[] {
-    return [...this.#byDocument.values()];
+  /** Adds the changes, in order of seq, to `changes`, and gives that. */
+  appendTo(changes: Change[]): Change[] {
+    for (const change of this.#byDocument.values()) changes.push(change);
+    return changes;
   }
 }
 
