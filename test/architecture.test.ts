@@ -13,7 +13,6 @@ const FLOORS = [
   "main.ts",
   "cli",
   "server",
-  "config",
   "gateway",
   "replication",
   "documents",
@@ -22,6 +21,7 @@ const FLOORS = [
   "controller",
   "clock",
   "bucket",
+  "config",
   "runtime",
   "base",
 ];

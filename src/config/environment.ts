@@ -8,8 +8,8 @@ import { configSchema } from "./schema.ts";
 
 const PREFIX = "TIDEGATE_";
 
-/** Names in the environment that are no settings of the schema. */
-const OTHERS = ["TIDEGATE_CONFIG"];
+/** Names that are no settings: where the file is, and which command the tests start. */
+const OTHERS = ["TIDEGATE_CONFIG", "TIDEGATE_COMMAND"];
 
 /** The variable of a setting's path. */
 export function variableOf(path: string): string {

@@ -6,11 +6,16 @@ import { dirname, resolve } from "node:path";
 import { type ParseError, parse, printParseErrorCode } from "jsonc-parser";
 import { TidegateError } from "../base/errors.ts";
 import type { Json, JsonObject } from "../base/json.ts";
-import type { DatabaseSettings } from "../gateway/types.ts";
 import { isLoopback, parseAddress } from "./address.ts";
 import { fromEnvironment } from "./environment.ts";
 import { type Problem, pathsOf, problemsOf } from "./problems.ts";
-import { type Config, configSchema, databaseSchema, databaseSettings } from "./schema.ts";
+import {
+  type Config,
+  configSchema,
+  databaseSchema,
+  databaseSettings,
+  type ParsedDatabase,
+} from "./schema.ts";
 
 /** The largest settings file that is read. */
 const MAX_FILE_BYTES = 16 * 1024 * 1024;
@@ -37,7 +42,7 @@ export function loadConfig(sources: ConfigSources): Config {
 }
 
 /** Checks the settings of one database, given as JSON. Throws `bad_config`. */
-export function parseDatabaseSettings(given: Json): DatabaseSettings {
+export function parseDatabaseSettings(given: Json): ParsedDatabase {
   const result = databaseSchema.safeParse(given);
   if (!result.success) throw badConfig(problemsOf(result.error, pathsOf(databaseSchema)));
   return databaseSettings(result.data);

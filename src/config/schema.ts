@@ -2,17 +2,15 @@
 // environment, command line) is `load.ts`.
 
 import { z } from "zod";
-import type { DatabaseSettings } from "../gateway/types.ts";
 import { parseAddress } from "./address.ts";
 
 const MIB = 1024 * 1024;
 
-/** A database's name: what fits a URL, a file and a key without escaping. */
-export const DATABASE_NAME = /^[a-z][a-z0-9_-]{0,62}$/;
+/** A database's name: CouchDB's rule without the slash, since it is a directory's name, too. */
+const DATABASE_NAME = /^[a-z][a-z0-9_$()+-]{0,127}$/;
 
 /** In words, for messages. */
-export const DATABASE_NAME_RULE =
-  "a lower-case letter, then up to 62 lower-case letters, digits, _ or -";
+const DATABASE_NAME_RULE = "a name: a lower-case letter, then up to 127 of a-z 0-9 _ $ ( ) + -";
 
 const count = (least: number, most: number) => z.int().min(least).max(most);
 
@@ -106,8 +104,13 @@ export const configSchema = z.strictObject({
 /** Settings, whole. */
 export type Config = z.infer<typeof configSchema>;
 
+type Parsed = z.infer<typeof databaseSchema>;
+
+/** The settings of one database, whole, without keys that are undefined. */
+export type ParsedDatabase = Omit<Parsed, "syncFunction"> & { readonly syncFunction?: string };
+
 /** A database's settings as the gateway takes them: nothing undefined, no file's name. */
-export function databaseSettings(parsed: z.infer<typeof databaseInFileSchema>): DatabaseSettings {
+export function databaseSettings(parsed: z.infer<typeof databaseInFileSchema>): ParsedDatabase {
   const { syncFunction, syncFunctionFile: _, ...settings } = parsed;
   return syncFunction === undefined ? settings : { ...settings, syncFunction };
 }

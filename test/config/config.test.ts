@@ -109,7 +109,7 @@ describe("a wrong setting", () => {
     ],
     ["too small", { limits: { bodyBytes: 1 } }, "limits.bodyBytes: expected at least 1024"],
     ["no address", { public: "4984" }, "public: expected HOST:PORT, such as 127.0.0.1:4984"],
-    ["a bad name", { databases: { Demo: {} } }, "databases.Demo: expected a lower-case letter"],
+    ["a bad name", { databases: { Demo: {} } }, "databases.Demo: expected a name"],
     ["not a power of two", { databases: { d: { index: { partitions: 3 } } } }, "a power of two"],
     ["an origin with a path", { cors: { origins: ["http://a/b"] } }, "cors.origins.0: expected"],
     ["all origins and one", { cors: { origins: ["*", "http://a"] } }, "cors.origins: expected *"],

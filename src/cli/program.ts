@@ -1,0 +1,87 @@
+// The commands and their options. No work is done here.
+
+import process from "node:process";
+import { Command } from "commander";
+import type { JsonObject } from "../base/json.ts";
+import { loadConfig } from "../config/load.ts";
+import { serve } from "./serve.ts";
+import { version, versionText } from "./version.ts";
+
+const ABOUT =
+  "A sync gateway: it sits between mobile and edge clients and a document bucket, " +
+  "decides which client may see which document, and streams changes to them.";
+
+const AFTER = `
+Examples:
+  $ tidegate serve --demo                     a database with data, open to a guest
+  $ tidegate serve --config tidegate.jsonc    settings from a file
+  $ tidegate serve --help                     every option
+
+Every setting can also be given by the environment, as TIDEGATE_ and its name:
+  $ TIDEGATE_LOG_LEVEL=debug tidegate serve
+The command line goes over the environment, and the environment over the file.`;
+
+/** The command line's grammar, with its actions. */
+export function program(): Command {
+  const tidegate = new Command("tidegate")
+    .description(ABOUT)
+    .version(`tidegate ${version}`, "--version", "print the version")
+    .helpOption("-h, --help", "print this help")
+    .helpCommand("help [command]", "print the help of a command")
+    .showSuggestionAfterError()
+    .showHelpAfterError("(tidegate --help says more)")
+    .addHelpText("after", AFTER);
+  addServe(tidegate);
+  tidegate
+    .command("version")
+    .description("print the versions of Tidegate, its runtime and Couchbase's native client")
+    .action(async () => {
+      process.stdout.write(await versionText());
+      // The native client keeps threads of its own.
+      process.exit(0);
+    });
+  return tidegate;
+}
+
+interface ServeFlags {
+  readonly config?: string;
+  readonly data?: string;
+  readonly public?: string;
+  readonly admin?: string;
+  readonly metrics?: string;
+  readonly demo?: boolean;
+  readonly logLevel?: string;
+  readonly logFormat?: string;
+}
+
+function addServe(tidegate: Command): void {
+  tidegate
+    .command("serve")
+    .description("run a gateway until it is stopped by SIGTERM or SIGINT")
+    .option("-c, --config <file>", "settings: JSON with comments (TIDEGATE_CONFIG)")
+    .option("-d, --data <directory>", "where the databases are (default: ./tidegate-data)")
+    .option("--public <host:port>", "listener for clients (default: 127.0.0.1:4984)")
+    .option("--admin <host:port>", "listener for administration (default: 127.0.0.1:4985)")
+    .option("--metrics <host:port>", "listener for /metrics, /health (default: 127.0.0.1:4986)")
+    .option("--demo", "open a database `demo` with data that a guest may read and write")
+    .option("--log-level <level>", "debug, info, warn or error (default: info)")
+    .option("--log-format <format>", "pretty or json (default: pretty on a terminal)")
+    .action(async (flags: ServeFlags) => {
+      const { config, logLevel, logFormat, ...direct } = flags;
+      const log = defined({ level: logLevel, format: logFormat });
+      await serve(
+        loadConfig({
+          file: config ?? process.env.TIDEGATE_CONFIG,
+          environment: process.env,
+          commandLine: { ...defined(direct), ...(Object.keys(log).length > 0 ? { log } : {}) },
+        }),
+      );
+    });
+}
+
+/** Only what was given. */
+function defined(flags: Readonly<Record<string, string | boolean | undefined>>): JsonObject {
+  const given: JsonObject = {};
+  for (const [name, value] of Object.entries(flags)) if (value !== undefined) given[name] = value;
+  return given;
+}
