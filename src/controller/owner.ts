@@ -298,7 +298,9 @@ export class Owner {
     }
     for (const batch of work.heals) {
       const mutations = batch.map((pending) => pending.mutation);
-      this.#background("heal", healer.heal(mutations), (results) => this.#healed(batch, results));
+      const vbuuids = batch.map((pending) => pending.vbuuid);
+      const healed = healer.heal(mutations, vbuuids);
+      this.#background("heal", healed, (results) => this.#healed(batch, results));
     }
   }
 

@@ -39,8 +39,14 @@ export interface Healer {
    * Writes everything that the index lacks of these mutations, each from its `_sync` attribute
    * alone, and imports those that no gateway wrote. Gives the hashes of the channels touched for
    * each, or "imported" when the mutation was superseded by the import's own.
+   *
+   * @param vbuuids the branch that each mutation came on: what is written for one that a rollback
+   *   has cut away meanwhile must not pass for the new branch's. By default that of the newest log.
    */
-  heal(mutations: readonly FeedMutation[]): Promise<(readonly number[] | "imported")[]>;
+  heal(
+    mutations: readonly FeedMutation[],
+    vbuuids?: readonly string[],
+  ): Promise<(readonly number[] | "imported")[]>;
 }
 
 /** Hears of each tick: the new stable clock, and the hashes of the channels changed since the last. */

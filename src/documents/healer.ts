@@ -5,6 +5,7 @@ import { isTidegateError } from "../base/errors.ts";
 import type { MutationToken } from "../bucket/bucket.ts";
 import type { FailoverEntry, FeedMutation } from "../bucket/feed.ts";
 import type { Healer } from "../controller/ports.ts";
+import { channelHash } from "../index/shape.ts";
 import type { IndexMutation, IndexWriter } from "../index/types.ts";
 import { mapConcurrently } from "./concurrency.ts";
 import type { StoreContext } from "./context.ts";
@@ -19,8 +20,6 @@ export interface HealerParts {
   /** The store's context (`DocumentStoreHandle.context`). */
   readonly context: StoreContext;
   readonly writer: IndexWriter;
-  /** The hash of a channel's name, as the index computes it. */
-  readonly channelHash: (channel: string) => number;
 }
 
 /**
@@ -35,8 +34,8 @@ export interface HealerParts {
  */
 export function createHealer(parts: HealerParts): Healer {
   return {
-    async heal(mutations) {
-      const branches = await branchesOf(parts.context, mutations);
+    async heal(mutations, vbuuids) {
+      const branches = vbuuids ?? (await branchesOf(parts.context, mutations));
       return mapConcurrently(mutations, BACKGROUND_CONCURRENCY, (mutation, i) =>
         healOne(parts, mutation, branches[i]!),
       );
@@ -90,8 +89,8 @@ function importNewest(ctx: StoreContext, id: string): Promise<boolean> {
 async function write(parts: HealerParts, mutation: IndexMutation): Promise<readonly number[]> {
   await parts.writer.write(mutation, true);
   const hashes = new Set<number>();
-  for (const channel of mutation.channels) hashes.add(parts.channelHash(channel));
-  for (const removal of mutation.removals) hashes.add(parts.channelHash(removal.channel));
+  for (const channel of mutation.channels) hashes.add(channelHash(channel));
+  for (const removal of mutation.removals) hashes.add(channelHash(removal.channel));
   return [...hashes];
 }
 

@@ -66,7 +66,7 @@ export async function openDatabase(options: DatabaseOptions): Promise<OpenDataba
       bucket,
       openLookup: (branches) => openLookupMap({ collection, vbuckets, time, log, branches }),
       journal: index,
-      healer: createHealer({ context: documents.context, writer: index, channelHash }),
+      healer: createHealer({ context: documents.context, writer: index }),
       time,
       log,
       problems,
