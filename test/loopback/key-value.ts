@@ -6,7 +6,9 @@ import { Feature, Opcode, Status } from "../../src/bucket/couchbase/wire/opcodes
 import { decodeCollectionKey } from "../../src/bucket/couchbase/wire/values.ts";
 import type { EmbeddedBucket } from "../../src/bucket/embedded/embedded-bucket.ts";
 import { COLLECTIONS } from "./cluster.ts";
+import { wholeDocument } from "./documents.ts";
 import type { Answer } from "./session.ts";
+import { isSubdocument, subdocument } from "./subdocument.ts";
 
 const KEY_VALUE: ReadonlySet<number> = new Set([
   Opcode.get,
@@ -21,10 +23,10 @@ const KEY_VALUE: ReadonlySet<number> = new Set([
 
 /** Whether `opcode` is a request on one key that this file knows. */
 export function isKeyValue(opcode: number): boolean {
-  return KEY_VALUE.has(opcode);
+  return KEY_VALUE.has(opcode) || isSubdocument(opcode);
 }
 
-/** Carries out a request on one key of `metadata` or `index`. */
+/** Carries out a request on one key of a collection. */
 export async function carryOut(
   bucket: EmbeddedBucket,
   frame: Frame,
@@ -33,6 +35,11 @@ export async function carryOut(
   const { collectionId, key } = features.has(Feature.collections)
     ? decodeCollectionKey(frame.key)
     : { collectionId: 0, key: frame.key.toString("utf8") };
+  if (collectionId === COLLECTIONS.documents) {
+    return isSubdocument(frame.opcode)
+      ? subdocument(bucket, frame, key)
+      : wholeDocument(bucket, frame, key);
+  }
   const collection = collectionOf(bucket, collectionId);
   if (collection === undefined) return { vbOrStatus: Status.unknownCollection };
   if (frame.opcode === Opcode.get) {

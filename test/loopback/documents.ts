@@ -1,0 +1,44 @@
+// Plain requests of a loopback node on the collection of documents: what other programs do with the
+// SDK. Attributes survive a whole-document write, as on a real server.
+
+import type { MutationToken } from "../../src/bucket/bucket.ts";
+import type { Frame } from "../../src/bucket/couchbase/wire/frame.ts";
+import { Opcode, Status } from "../../src/bucket/couchbase/wire/opcodes.ts";
+import type { EmbeddedBucket } from "../../src/bucket/embedded/embedded-bucket.ts";
+import type { Answer } from "./session.ts";
+
+/** The 16 bytes that a mutation's answer carries: vbuuid and seq. */
+export function mutationTokenOf({ vbuuid, seq }: MutationToken): Buffer {
+  const extras = Buffer.alloc(16);
+  extras.write(vbuuid, 0, "hex");
+  extras.writeBigUInt64BE(BigInt(seq), 8);
+  return extras;
+}
+
+/** Carries out GET, SET, ADD, REPLACE or DELETE of a whole document. */
+export async function wholeDocument(
+  bucket: EmbeddedBucket,
+  frame: Frame,
+  key: string,
+): Promise<Answer> {
+  const item = await bucket.documents.get(key);
+  const live = item !== undefined && !item.deleted;
+  if (frame.opcode === Opcode.get) {
+    if (!live) return { vbOrStatus: Status.keyNotFound };
+    return { cas: item.cas, extras: Buffer.from([2, 0, 0, 6]), value: Buffer.from(item.body!) };
+  }
+  if (frame.opcode === Opcode.add && live) return { vbOrStatus: Status.keyExists };
+  const needsLive = frame.opcode === Opcode.replace || frame.opcode === Opcode.delete;
+  if (needsLive && !live) return { vbOrStatus: Status.keyNotFound };
+  if (frame.cas !== 0n && frame.cas !== item?.cas) return { vbOrStatus: Status.keyExists };
+  const result = await bucket.documents.write({
+    key,
+    cas: item?.cas ?? 0n,
+    body: frame.opcode === Opcode.delete ? null : Uint8Array.from(frame.value),
+    xattrs: {},
+    macros: [],
+    expiry: frame.extras.length >= 8 ? frame.extras.readUInt32BE(4) : 0,
+  });
+  if (!result.ok) return { vbOrStatus: Status.keyExists };
+  return { cas: result.cas, extras: mutationTokenOf(result) };
+}
