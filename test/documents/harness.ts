@@ -16,7 +16,7 @@ import {
 import type { Actor, DocumentView } from "../../src/documents/types.ts";
 import type { IndexMutation } from "../../src/index/types.ts";
 import { systemRandom } from "../../src/runtime/random.ts";
-import { systemTime } from "../../src/runtime/time.ts";
+import { systemTime, type Time } from "../../src/runtime/time.ts";
 
 export const GUEST: Actor = { name: null, admin: false };
 
@@ -34,9 +34,9 @@ export interface Bench {
 export async function openBench(
   options: Partial<DocumentStoreOptions> = {},
   wrap: (bucket: Bucket) => Bucket = (bucket) => bucket,
+  time: Time = systemTime(false),
 ): Promise<Bench> {
   const directory = await mkdtemp(join(tmpdir(), "tidegate-documents-"));
-  const time = systemTime(false);
   const log = silentLog;
   const inner = await openEmbeddedBucket({
     directory,
