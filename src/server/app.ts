@@ -9,7 +9,7 @@ import type { Call, RouteEnv, ServerContext, Side } from "./context.ts";
 import { adminGuard, publicCors } from "./cors.ts";
 import { databaseRoutes } from "./database-routes.ts";
 import { demoRoutes } from "./demo-page.ts";
-import { documentRoutes } from "./document-routes.ts";
+import { documentId, documentRoutes } from "./document-routes.ts";
 import { localRoutes } from "./local-routes.ts";
 import { addRoutes, routes } from "./routes.ts";
 import { adminServerRoutes, serverRoutes, statusOf } from "./server-routes.ts";
@@ -30,8 +30,12 @@ export function documentApp(server: ServerContext, side: Side): Hono<RouteEnv> {
     });
     addRoutes(app, adminRoutes, findDatabase);
   }
-  for (const table of [databaseRoutes, localRoutes, documentRoutes, attachmentRoutes]) {
-    addRoutes(app, table, findDatabase);
+  for (const table of [databaseRoutes, localRoutes]) addRoutes(app, table, findDatabase);
+  for (const table of [documentRoutes, attachmentRoutes]) {
+    addRoutes(app, table, (call) => {
+      findDatabase(call);
+      documentId(call);
+    });
   }
   return app;
 }
