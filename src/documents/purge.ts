@@ -7,7 +7,7 @@ import { MAX_SAVE_ATTEMPTS } from "./limits.ts";
 import { tokenOf, type Version } from "./load.ts";
 import { loadOwn } from "./load-own.ts";
 import { indexOfRevision, type RevisionTree, removeBranch } from "./revision-tree.ts";
-import { itemMadeAtMs, sidePrefix, writeItems } from "./side-items.ts";
+import { itemMadeAtMs, readOldRevision, sidePrefix, writeItems } from "./side-items.ts";
 import { unversionedMutationOf } from "./sync-metadata.ts";
 import { writeChange } from "./write-change.ts";
 
@@ -41,7 +41,11 @@ async function purgeDocument(
 ): Promise<string[]> {
   for (let attempt = 0; attempt < MAX_SAVE_ATTEMPTS; attempt++) {
     const found = await loadOwn(ctx, id);
-    if (found.kind !== "version") return [];
+    if (found.kind !== "version") {
+      // A purge that was cut off may have left side items behind.
+      await removeItems(ctx, await ownItems(ctx, id, undefined));
+      return [];
+    }
     const { version } = found;
     const leaves = [...version.sync.leaves.keys()];
     const gone = revs.includes(ALL_REVISIONS) ? leaves : leaves.filter((rev) => revs.includes(rev));
@@ -71,41 +75,57 @@ async function purgeWhole(ctx: StoreContext, version: Version): Promise<boolean>
   const { id } = version;
   // What the version refers to is found before it goes: afterwards a new document of this id may
   // have items of its own. Those have other names.
-  const keys = await ownItems(ctx, version);
+  const keys = await ownItems(ctx, id, version);
   const result = await ctx.bucket.documents.purge(id, version.cas);
   if (!result.ok) return false;
   ctx.onSaved(unversionedMutationOf(id, tokenOf(result)));
-  await writeItems(
-    ctx,
-    keys.map((key) => ({ op: "remove" as const, key })),
-  );
+  await removeItems(ctx, keys);
   return true;
 }
 
+function removeItems(ctx: StoreContext, keys: readonly string[]): Promise<void> {
+  const removals = keys.map((key) => ({ op: "remove" as const, key }));
+  return writeItems(ctx, removals);
+}
+
 /** The keys of the document's side items: referred to, superseded, and garbage of crashes. */
-async function ownItems(ctx: StoreContext, version: Version): Promise<string[]> {
-  const prefix = sidePrefix(version.id);
+async function ownItems(
+  ctx: StoreContext,
+  id: string,
+  version: Version | undefined,
+): Promise<string[]> {
+  const prefix = sidePrefix(id);
+  const names = await itemNames(ctx, prefix);
   const referred = new Set<string>();
-  for (const leaf of version.sync.leaves.values()) {
+  for (const leaf of version?.sync.leaves.values() ?? []) {
     if (leaf.body.in === "metadata") referred.add(leaf.body.name);
     for (const attachment of leaf.attachments) referred.add(attachment.item);
   }
-  const now = ctx.time.nowMs();
-  const keys: string[] = [];
+  for (const name of names) {
+    if (!name.startsWith("o")) continue;
+    const old = await readOldRevision(ctx, id, name.slice(1));
+    for (const attachment of old?.attachments ?? []) referred.add(attachment.item);
+  }
+  const garbageBefore = ctx.time.nowMs() - GARBAGE_AFTER_MS;
+  return names
+    .filter((name) => {
+      const madeAt = itemMadeAtMs(name);
+      return madeAt === undefined || madeAt < garbageBefore || referred.has(name.split(".", 1)[0]!);
+    })
+    .map((name) => prefix + name);
+}
+
+/** The names of a document's side items. */
+async function itemNames(ctx: StoreContext, prefix: string): Promise<string[]> {
+  const names: string[] = [];
   let after: string | undefined;
   for (;;) {
     const page = await ctx.bucket.metadata.keys(prefix, {
       limit: KEYS_PAGE,
       ...(after !== undefined && { after }),
     });
-    for (const key of page) {
-      const name = key.slice(prefix.length);
-      const madeAt = itemMadeAtMs(name);
-      const item = name.split(".", 1)[0]!;
-      const old = madeAt === undefined || madeAt < now - GARBAGE_AFTER_MS;
-      if (old || referred.has(item)) keys.push(key);
-    }
+    for (const key of page) names.push(key.slice(prefix.length));
     after = page.at(-1);
-    if (page.length < KEYS_PAGE) return keys;
+    if (page.length < KEYS_PAGE) return names;
   }
 }
