@@ -9,7 +9,7 @@ export const MAX_CLOCK_TEXT = 1024 * 1024;
 
 /** The clock's text, without `c_`. */
 export function clockToText(clock: Clock): string {
-  return Buffer.from(encodeClock(clock)).toString("base64url");
+  return Buffer.from(encodeClock(clock, "small")).toString("base64url");
 }
 
 /**

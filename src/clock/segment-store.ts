@@ -1,6 +1,7 @@
 // Where the segments of the lookup map are: their keys in the index collection, which exist, and the
 // ones read last. What is in them is segment.ts; what a tick resolves to is lookup-map.ts.
 
+import { TidegateError } from "../base/errors.ts";
 import type { Log } from "../base/log.ts";
 import type { KeyValueCollection } from "../bucket/bucket.ts";
 import { Segment } from "./segment.ts";
@@ -10,7 +11,7 @@ import type { Tick } from "./tick.ts";
 /** Every segment's key starts with this. */
 export const SEGMENT_PREFIX = "tick:";
 
-/** Segments held in memory as read, per map. A segment is some kilobytes, at most 64. */
+/** Segments held in memory as read, per map. A segment has about 16 KB. */
 const MAX_CACHED_SEGMENTS = 32;
 
 /** Keys listed at once at the start. */
@@ -60,9 +61,10 @@ export class SegmentStore {
   /** Lists the segments anew. */
   async list(): Promise<void> {
     const refs: SegmentRef[] = [];
-    let after = "";
+    let after: string | undefined;
     for (;;) {
-      const keys = await this.#collection.keys(SEGMENT_PREFIX, { after, limit: KEYS_PAGE });
+      const page = after === undefined ? { limit: KEYS_PAGE } : { after, limit: KEYS_PAGE };
+      const keys = await this.#collection.keys(SEGMENT_PREFIX, page);
       for (const key of keys) {
         const ref = parseKey(key);
         if (ref === undefined) this.#log.warn({ key }, "not the key of a tick segment; left alone");
@@ -91,18 +93,37 @@ export class SegmentStore {
     return low - 1;
   }
 
-  /** Adds a segment that was written, and keeps it in memory. */
-  add(ref: SegmentRef, segment: Segment): void {
-    let at = this.indexOf(ref.first) + 1;
-    while (
-      at > 0 &&
-      this.#refs[at - 1]!.first === ref.first &&
-      this.#refs[at - 1]!.level < ref.level
-    ) {
-      at--;
+  /** Makes a new segment that may be appended to; false when there is one of that key. */
+  async insert(ref: SegmentRef, bytes: Uint8Array): Promise<boolean> {
+    const [result] = await this.#collection.batch([{ op: "insert", key: ref.key, value: bytes }]);
+    if (!result?.ok) return false;
+    this.#add(ref);
+    this.put(ref, new Segment(bytes, this.#vbuckets));
+    return true;
+  }
+
+  /** Appends a record to a segment; false when it is gone. */
+  async append(ref: SegmentRef, record: Uint8Array): Promise<boolean> {
+    const [result] = await this.#collection.batch([{ op: "append", key: ref.key, value: record }]);
+    return result?.ok === true;
+  }
+
+  /** Writes a segment that nobody will append to. May be repeated. */
+  async write(ref: SegmentRef, bytes: Uint8Array): Promise<void> {
+    const [result] = await this.#collection.batch([{ op: "upsert", key: ref.key, value: bytes }]);
+    if (!result?.ok) {
+      throw new TidegateError("unavailable", `${ref.key} could not be written: ${result?.refusal}`);
     }
-    if (this.#refs[at - 1]?.key !== ref.key) this.#refs.splice(at, 0, ref);
-    this.put(ref, segment);
+    this.#cache.delete(ref.key);
+    this.#add(ref);
+  }
+
+  /** Removes segments, from the list as soon as they are gone. */
+  async remove(refs: readonly SegmentRef[]): Promise<void> {
+    await this.#collection.batch(refs.map(({ key }) => ({ op: "remove", key })));
+    const gone = new Set(refs.map(({ key }) => key));
+    for (const key of gone) this.#cache.delete(key);
+    this.#refs = this.#refs.filter(({ key }) => !gone.has(key));
   }
 
   /** Keeps a segment in memory, in place of an older reading of it. */
@@ -117,24 +138,30 @@ export class SegmentStore {
   /** Takes a segment off the list: it is gone. */
   drop(ref: SegmentRef): void {
     this.#cache.delete(ref.key);
-    this.#refs = this.#refs.filter((other) => other.key !== ref.key);
+    this.#refs = this.#refs.filter(({ key }) => key !== ref.key);
   }
 
-  /** The segment as it was read last, when it is in memory. */
-  cached(ref: SegmentRef): Segment | undefined {
-    const segment = this.#cache.get(ref.key);
+  /** Forgets what is in memory of a segment: another node may have appended to it. */
+  forget(ref: SegmentRef): void {
+    this.#cache.delete(ref.key);
+  }
+
+  /** The segment as it was read last, or from the collection; undefined when it is gone. */
+  async read(ref: SegmentRef): Promise<Segment | undefined> {
+    const cached = this.#cache.get(ref.key);
+    if (cached !== undefined) {
+      this.put(ref, cached);
+      return cached;
+    }
+    const segment = await this.peek(ref);
     if (segment !== undefined) this.put(ref, segment);
     return segment;
   }
 
-  /** Reads a segment; undefined, and off the list, when it is gone. */
-  async read(ref: SegmentRef): Promise<Segment | undefined> {
+  /** Reads a segment past the cache; undefined when it is gone. */
+  async peek(ref: SegmentRef): Promise<Segment | undefined> {
     const found = await this.#collection.get(ref.key);
-    if (found === undefined) {
-      this.#log.warn({ key: ref.key }, "a tick segment is gone: its ticks round down");
-      this.drop(ref);
-      return undefined;
-    }
+    if (found === undefined) return undefined;
     const segment = new Segment(found.value, this.#vbuckets);
     if (segment.damage !== undefined) {
       this.#log.warn(
@@ -142,7 +169,17 @@ export class SegmentStore {
         "a tick segment is damaged: its ticks beyond the damage round down",
       );
     }
-    this.put(ref, segment);
     return segment;
+  }
+
+  #add(ref: SegmentRef): void {
+    let at = this.indexOf(ref.first) + 1;
+    while (at > 0) {
+      const before = this.#refs[at - 1]!;
+      if (before.first !== ref.first || before.level > ref.level) break;
+      if (before.key === ref.key) return;
+      at--;
+    }
+    this.#refs.splice(at, 0, ref);
   }
 }

@@ -1,0 +1,116 @@
+// The codec of clocks that follow a distribution: per block of vbuckets a family, its parameters and
+// where it is centred, then the entropy-coded values. For evenly spread writes: close to the bound.
+//
+// Layout, in bits: codec 3, blocks? 1 [log2(number of blocks) 3], per block: family 2 and
+//   constant:  value (sign, sized)
+//   Gaussian:  width step 4, log2(bin width) 6, start of the lowest bin (sign, sized)
+//   Poisson:   mean step 8, start? 1 [sign, sized]
+//   binomial:  mean step 8, shape step 5, log2(bin width) 6, start? 1 [sign, sized]
+// and then what rans.ts lays out.
+
+import { MalformedBytes } from "../bytes.ts";
+import { BitReader, BitWriter } from "./bits.ts";
+import { coderOf, Family, type Parameters, readParameters, writeParameters } from "./families.ts";
+import { type Block, planBlock } from "./fit.ts";
+import { CODEC_BITS, CodecId, type Plan, type Summary } from "./plan.ts";
+import { encodeRuns, RunDecoder } from "./rans.ts";
+
+/** log2 of the most blocks, and the fewest vbuckets in a block. */
+const MAX_LOG_BLOCKS = 5;
+const MIN_BLOCK = 16;
+
+/** About what one more block costs in its header. */
+const BLOCK_BITS = 40;
+
+/** How the values are written down in a number of blocks that promises the least. */
+export function planParametric(summary: Summary): Plan {
+  const one = planBlocks(summary, 0);
+  const logBlocks = bestBlocks(summary.values);
+  if (logBlocks === 0) return one;
+  const many = planBlocks(summary, logBlocks);
+  return many.bits < one.bits ? many : one;
+}
+
+function planBlocks({ values, sorted }: Summary, logBlocks: number): Plan {
+  const blocks: Block[] = [];
+  let bits = CODEC_BITS + 4 + 32;
+  for (let index = 0; index < 1 << logBlocks; index++) {
+    const [from, to] = blockAt(values.length, logBlocks, index);
+    const own = logBlocks === 0 ? sorted : values.slice(from, to).sort();
+    const block = planBlock(from, to, own);
+    blocks.push(block);
+    bits += block.bits;
+  }
+  return {
+    bits,
+    encode() {
+      const writer = new BitWriter();
+      writer.write(CodecId.model, CODEC_BITS);
+      writer.write(logBlocks === 0 ? 0 : 1, 1);
+      if (logBlocks > 0) writer.write(logBlocks, 3);
+      for (const { parameters } of blocks) writeParameters(writer, parameters);
+      const runs = blocks.filter(({ parameters }) => parameters.family !== Family.constant);
+      return encodeRuns(writer, values, runs);
+    },
+  };
+}
+
+/** Where block `index` of 2^logBlocks begins and ends: their lengths differ by at most one. */
+function blockAt(length: number, logBlocks: number, index: number): [from: number, to: number] {
+  const blocks = 1 << logBlocks;
+  return [Math.floor((length * index) / blocks), Math.floor((length * (index + 1)) / blocks)];
+}
+
+/** log2 of the number of blocks that lowers the variances most, against what their headers cost. */
+function bestBlocks(values: Float64Array): number {
+  let best = 0;
+  let least = Number.POSITIVE_INFINITY;
+  for (let logBlocks = 0; logBlocks <= MAX_LOG_BLOCKS; logBlocks++) {
+    const blocks = 1 << logBlocks;
+    if (blocks > 1 && values.length < blocks * MIN_BLOCK) break;
+    let bits = blocks * BLOCK_BITS;
+    for (let index = 0; index < blocks; index++) {
+      const [from, to] = blockAt(values.length, logBlocks, index);
+      bits += (to - from) * 0.5 * Math.log2(varianceOf(values, from, to) + 0.1);
+    }
+    if (bits < least) {
+      least = bits;
+      best = logBlocks;
+    }
+  }
+  return best;
+}
+
+function varianceOf(values: Float64Array, from: number, to: number): number {
+  const origin = values[from]!;
+  let sum = 0;
+  let squares = 0;
+  for (let at = from; at < to; at++) {
+    const distance = values[at]! - origin;
+    sum += distance;
+    squares += distance * distance;
+  }
+  const count = to - from;
+  return Math.max(0, (squares - (sum * sum) / count) / count);
+}
+
+/** Adds what {@link planParametric} wrote to `target`. */
+export function readParametric(bytes: Uint8Array, target: Float64Array): void {
+  const reader = new BitReader(bytes, CODEC_BITS);
+  const logBlocks = reader.read(1) === 0 ? 0 : reader.read(3);
+  if (logBlocks > MAX_LOG_BLOCKS) throw new MalformedBytes("too many blocks");
+  const blocks: Parameters[] = [];
+  for (let index = 0; index < 1 << logBlocks; index++) blocks.push(readParameters(reader));
+  const decoder = new RunDecoder(bytes, reader.at);
+  for (let index = 0; index < blocks.length; index++) {
+    const [from, to] = blockAt(target.length, logBlocks, index);
+    const parameters = blocks[index]!;
+    if (parameters.family === Family.constant) {
+      for (let vb = from; vb < to; vb++) target[vb] = target[vb]! + parameters.start;
+    } else {
+      const { table, bins } = coderOf(parameters);
+      decoder.decode(target, from, to, parameters.start, table, bins);
+    }
+  }
+  decoder.end();
+}
