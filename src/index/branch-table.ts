@@ -69,6 +69,12 @@ export class BranchTable {
     return points === undefined ? 0 : lastBefore(points, points.length, seq);
   }
 
+  /** Whether an entry of this branch is dead. One of a branch that is not known yet may live. */
+  isDead(vb: number, seq: number, branch: number): boolean {
+    const known = this.#points.get(vb)?.length ?? 0;
+    return branch <= known && branch !== this.owner(vb, seq);
+  }
+
   /**
    * The ordinal of the branch that `seq` belongs to in the history of branch `vbuuid`. A branch that
    * is not known counts as the first: should it be a newer one, what is written is dead as soon as

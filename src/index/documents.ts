@@ -34,8 +34,11 @@ export interface Decoder<T> {
 /** A document that a reader wants. */
 export interface Wanted<T> {
   readonly key: string;
-  /** What the document covers: it needs no fetch when it is known to have everything of that. */
-  readonly range: Range;
+  /**
+   * What the document covers: it needs no fetch when it is known to have everything of that. Without
+   * it, the document is always fetched.
+   */
+  readonly range?: Range;
   readonly decoder: Decoder<T>;
   /** The channel that the document must be of. */
   readonly channel?: string;
@@ -51,13 +54,13 @@ export interface FetchOptions {
 
 interface Cached {
   cas: bigint;
-  readonly rewrites: number;
+  readonly generation: number;
   /** The bytes decoded so far. */
   readonly length: number;
   readonly value: unknown;
   readonly size: number;
   /** The number of the known clock that was newest when the document was asked for. */
-  generation: number;
+  clockNumber: number;
   /** Whether that clock was beyond all that the document covers. */
   sealed: boolean;
 }
@@ -78,7 +81,7 @@ export class Documents {
   readonly #maxBytes: number;
   #bytes = 0;
   #clocks: Clock[] = [];
-  #generation = 0;
+  #clockNumber = 0;
   readonly #reported = new Set<string>();
 
   constructor(collection: KeyValueCollection, log: Log, maxBytes = MAX_CACHE_BYTES) {
@@ -96,16 +99,16 @@ export class Documents {
   passed(clock: Clock): void {
     if (this.#clocks.at(-1) === clock) return;
     this.#clocks.push(clock);
-    this.#generation++;
+    this.#clockNumber++;
     if (this.#clocks.length > MAX_KNOWN_CLOCKS) this.#clocks.shift();
   }
 
   /** Says that a vbucket's history was cut: nothing fetched before is known to be complete. */
   distrust(): void {
     this.#clocks = [];
-    this.#generation++;
+    this.#clockNumber++;
     for (const cached of this.#cache.values()) {
-      cached.generation = -1;
+      cached.clockNumber = -1;
       cached.sealed = false;
     }
   }
@@ -119,7 +122,12 @@ export class Documents {
     const missing: number[] = [];
     for (const [index, want] of wanted.entries()) {
       const cached = this.#cache.get(want.key);
-      if (cached && options.upTo && this.#complete(cached, want.range, options.upTo)) {
+      if (
+        cached &&
+        options.upTo &&
+        want.range &&
+        this.#complete(cached, want.range, options.upTo)
+      ) {
         this.counts.spared++;
         this.#touch(want.key, cached);
         found[index] = cached.value as T;
@@ -129,12 +137,12 @@ export class Documents {
     }
     for (let at = 0; at < missing.length; at += READ_PAGE_DOCUMENTS) {
       const page = missing.slice(at, at + READ_PAGE_DOCUMENTS);
-      const generation = this.#generation;
+      const clockNumber = this.#clockNumber;
       const stored = await this.collection.getMany(page.map((index) => wanted[index]!.key));
       this.counts.fetched += page.length;
       for (const [i, index] of page.entries()) {
         const value = stored[i];
-        if (value) found[index] = this.#take(wanted[index]!, value, generation, options.keep);
+        if (value) found[index] = this.#take(wanted[index]!, value, clockNumber, options.keep);
       }
     }
     return found;
@@ -146,18 +154,18 @@ export class Documents {
     return this.#decode(want, document, header?.end ?? 0, undefined);
   }
 
-  #take<T>(want: Wanted<T>, stored: StoredValue, generation: number, keep = true): T {
+  #take<T>(want: Wanted<T>, stored: StoredValue, clockNumber: number, keep = true): T {
     const cached = this.#cache.get(want.key);
     if (cached && stored.cas <= cached.cas) {
-      this.#fresh(cached, want.range, generation);
+      this.#fresh(cached, want.range, clockNumber);
       this.#touch(want.key, cached);
       return cached.value as T;
     }
     const document = stored.value;
     const header = this.#header(want, document);
-    const rewrites = header?.rewrites ?? -1;
+    const generation = header?.generation ?? -1;
     const grown =
-      cached !== undefined && cached.rewrites === rewrites && cached.length <= document.length;
+      cached !== undefined && cached.generation === generation && cached.length <= document.length;
     const from = grown ? cached.length : (header?.end ?? 0);
     const previous = grown ? (cached.value as T) : undefined;
     const value = this.#decode(want, document, from, previous);
@@ -165,14 +173,14 @@ export class Documents {
     const size = want.decoder.sizeOf(value) + want.key.length + 100;
     const entry: Cached = {
       cas: stored.cas,
-      rewrites,
+      generation,
       length: document.length,
       value,
       size,
-      generation: -1,
+      clockNumber: -1,
       sealed: false,
     };
-    this.#fresh(entry, want.range, generation);
+    this.#fresh(entry, want.range, clockNumber);
     this.#bytes += size - (cached?.size ?? 0);
     this.#touch(want.key, entry);
     this.#evict();
@@ -209,22 +217,22 @@ export class Documents {
     );
   }
 
-  /** Notes that the document was asked for when clock `generation` was the newest known one. */
-  #fresh(cached: Cached, range: Range, generation: number): void {
-    if (generation <= cached.generation || cached.sealed) return;
-    const clock = this.#known(generation);
+  /** Notes that the document was asked for when clock `clockNumber` was the newest known one. */
+  #fresh(cached: Cached, range: Range | undefined, clockNumber: number): void {
+    if (range === undefined || clockNumber <= cached.clockNumber || cached.sealed) return;
+    const clock = this.#known(clockNumber);
     if (!clock) return;
-    cached.generation = generation;
+    cached.clockNumber = clockNumber;
     cached.sealed = covers(clock, range, undefined);
   }
 
-  #known(generation: number): Clock | undefined {
-    return this.#clocks[this.#clocks.length - 1 - (this.#generation - generation)];
+  #known(clockNumber: number): Clock | undefined {
+    return this.#clocks[this.#clocks.length - 1 - (this.#clockNumber - clockNumber)];
   }
 
   #complete(cached: Cached, range: Range, upTo: Clock): boolean {
     if (cached.sealed) return true;
-    const clock = this.#known(cached.generation);
+    const clock = this.#known(cached.clockNumber);
     return clock !== undefined && covers(clock, range, upTo);
   }
 

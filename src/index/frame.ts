@@ -1,8 +1,9 @@
 // The outside of every document of the index: a header, then frames, each appended as one piece and
 // checked by itself. What is inside a frame is the business of the codecs beside this file.
 //
-//   document = version 1 | kind 1 | rewrites varint | length varint | header body | crc32 4 | frames
-//   frame    = 0xE1 plain or 0xE2 zstd | length varint | crc32 of the payload 4 | payload
+//   document = version 1 | kind 1 | generation varint | length varint | header body | crc32 4 | frames
+//   frame    = mark 1 | length varint | crc32 of mark and payload 4 | payload
+//   mark     = 0xE1 plain | 0xE2 zstd
 
 import { crc32, zstdCompressSync, zstdDecompressSync } from "node:zlib";
 import { TidegateError } from "../base/errors.ts";
@@ -26,8 +27,11 @@ const MAX_UNFOLDED_BYTES = 64 * 1024 * 1024;
 /** A document's header. */
 export interface Header {
   readonly kind: number;
-  /** How often the document was rewritten as a whole: until it changes, bytes are only added. */
-  readonly rewrites: number;
+  /**
+   * The milliseconds since the Unix epoch when the document was made, plus the times that it was
+   * rewritten as a whole: as long as it stays the same, bytes were only added.
+   */
+  readonly generation: number;
   /** The header's body, as its kind has it. */
   readonly body: Uint8Array;
   /** Where the frames begin. */
@@ -53,11 +57,11 @@ export interface Damage {
 const scratch = new PackWriter(256);
 
 /** The bytes of a header. */
-export function encodeHeader(kind: Kind, body: Uint8Array, rewrites = 0): Uint8Array {
+export function encodeHeader(kind: Kind, body: Uint8Array, generation = 0): Uint8Array {
   scratch.length = 0;
   scratch.byte(INDEX_VERSION);
   scratch.byte(kind);
-  scratch.varint(rewrites);
+  scratch.varint(generation);
   scratch.varint(body.length);
   scratch.raw(body);
   scratch.uint32(crc32(scratch.bytes.subarray(0, scratch.length)));
@@ -81,14 +85,14 @@ export function decodeHeader(document: Uint8Array): Header {
     );
   }
   const kind = reader.byte();
-  const rewrites = reader.varint();
+  const generation = reader.varint();
   const length = reader.varint();
   const at = reader.skip(length);
   const sum = crc32(document.subarray(0, reader.at));
   if (version !== INDEX_VERSION || reader.uint32() !== sum) {
     throw new MalformedBytes("the header fails its checksum");
   }
-  return { kind, rewrites, body: document.subarray(at, at + length), end: reader.at };
+  return { kind, generation, body: document.subarray(at, at + length), end: reader.at };
 }
 
 /** The bytes of one frame, compressed where that pays. */
@@ -98,9 +102,10 @@ export function encodeFrame(payload: Uint8Array, compress = false): Uint8Array<A
   const smaller = packed.length < payload.length;
   const stored = smaller ? packed : payload;
   scratch.length = 0;
-  scratch.byte(smaller ? ZSTD : PLAIN);
+  const mark = smaller ? ZSTD : PLAIN;
+  scratch.byte(mark);
   scratch.varint(stored.length);
-  scratch.uint32(crc32(stored));
+  scratch.uint32(crc32(stored, mark));
   const frame = new Uint8Array(scratch.length + stored.length);
   frame.set(scratch.bytes.subarray(0, scratch.length));
   frame.set(stored, scratch.length);
@@ -117,7 +122,7 @@ function frameAt(document: Uint8Array, at: number): Frame | string {
     const sum = reader.uint32();
     const from = reader.skip(length);
     const payload = document.subarray(from, from + length);
-    if (crc32(payload) !== sum) return "the checksum is wrong";
+    if (crc32(payload, mark) !== sum) return "the checksum is wrong";
     return { payload, at, next: reader.at, compressed: mark === ZSTD };
   } catch (error) {
     if (error instanceof MalformedBytes) return "the frame is cut off";

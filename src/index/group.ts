@@ -50,6 +50,8 @@ export interface GroupContext {
   readonly vbuckets: number;
   readonly grid: SequenceGrid;
   readonly shape: ShapeMode;
+  /** The machine's clock: when a document was made tells it from one that it replaces. */
+  nowMs(): number;
   /** Carries out operations, tried again when the bucket is busy. */
   batch(operations: readonly KeyValueOperation[]): Promise<KeyValueResult[]>;
   /** The shape of a channel's newest block; undefined for a channel that has none. */
@@ -168,7 +170,7 @@ export class GroupWriter {
     const key = blockKey(state.inKeys, address);
     let block = blocks.get(key);
     if (!block) {
-      const header = () => blockHeader(state.name, address);
+      const header = () => blockHeader(state.name, address, this.#context.nowMs());
       block = { key, state, address, range: rangeOf(address), header, lines: [], entries: [] };
       blocks.set(key, block);
     }
@@ -269,7 +271,7 @@ export class GroupWriter {
     const roots = [...windows].flatMap(([state, added]): KeyValueOperation[] => {
       const key = rootKey(state.inKeys);
       return [
-        { op: "insert", key, value: rootHeader(state.name) },
+        { op: "insert", key, value: rootHeader(state.name, this.#context.nowMs()) },
         { op: "append", key, value: encodeFrame(packWindows(added)) },
       ];
     });
@@ -277,7 +279,7 @@ export class GroupWriter {
     const makes = missing.flatMap((key): KeyValueOperation[] => {
       const { state, window } = lists.get(key)!;
       return [
-        { op: "insert", key, value: listHeader(state.name, window) },
+        { op: "insert", key, value: listHeader(state.name, window, this.#context.nowMs()) },
         appends[keys.indexOf(key)]!,
       ];
     });
@@ -293,7 +295,7 @@ export class GroupWriter {
       const partition = grid.partitionOf(record.vb);
       const window = grid.windowOf(record.seq);
       const range = grid.tile(partition, window);
-      const header = () => sequenceHeader(grid, partition, window);
+      const header = () => sequenceHeader(grid, partition, window, this.#context.nowMs());
       const document = documents.get(range.key) ?? { key: range.key, range, header, lines: [] };
       documents.set(range.key, document);
       const channels = this.hashes(member);

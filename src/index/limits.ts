@@ -93,14 +93,32 @@ export const MAX_TAIL_ANSWERS = 64;
 /** Channels asked for at once when they are listed. */
 export const CHANNEL_PAGE = 256;
 
-/** A document is rewritten when at least this share of its bytes or entries would go. */
+/** Estimated stored bytes of the vbuckets whose live entries a compaction knows at once. */
+export const COMPACTION_COLUMN_BYTES = 64 * 1024 * 1024;
+
+/** A round of compaction begins when so many mutations came since the last one, at least… */
+export const MIN_ROUND_MUTATIONS = 10_000;
+
+/** …and at least this share of the records that the last one kept. */
+export const MIN_ROUND_GROWTH = 0.25;
+
+/** Documents that a compaction rewrites at once. */
+export const REWRITE_PAGE_DOCUMENTS = 16;
+
+/** A block is rewritten when at least this share of its entries would go. */
 export const MIN_COMPACTION_GAIN = 0.1;
+
+/** A document is rewritten when at least this share of its bytes was appended since it last was. */
+export const MIN_APPENDED_SHARE = 0.5;
 
 /** Bytes from which a compacted chunk is compressed. */
 export const MIN_COMPRESSED_BYTES = 256;
 
-/** Share of its vbuckets that must be beyond a document for it to be compacted. */
+/** Of the vbuckets that reached a document, the share that must be beyond it for it to be settled. */
 export const SETTLED_SHARE = 0.9;
+
+/** Mutations that a check computes anew at once, about. */
+export const VERIFY_STRIPE_MUTATIONS = 200_000;
 
 /** Differences that a check lists before it only counts. */
 export const MAX_DIFFERENCES = 1000;

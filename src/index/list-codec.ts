@@ -10,34 +10,35 @@
 
 import { TidegateError } from "../base/errors.ts";
 import { MalformedBytes } from "../clock/bytes.ts";
+import type { Range } from "./entry-codec.ts";
 import { decodeHeader, encodeHeader, type Header, Kind } from "./frame.ts";
 import { PackReader, PackWriter } from "./pack.ts";
 import { type BlockAddress, type ListWindow, SequenceGrid } from "./shape.ts";
 
-/** The header of a channel's root. */
-export function rootHeader(channel: string): Uint8Array {
-  return header(Kind.root, (writer) => writer.text(channel));
+/** The header of a channel's root. `generation`, here and below: see `Header`. */
+export function rootHeader(channel: string, generation: number): Uint8Array {
+  return header(Kind.root, generation, (writer) => writer.text(channel));
 }
 
 /** The header of a channel's list window. */
-export function listHeader(channel: string, window: ListWindow): Uint8Array {
-  return header(Kind.list, (writer) => {
+export function listHeader(channel: string, window: ListWindow, generation: number): Uint8Array {
+  return header(Kind.list, generation, (writer) => {
     writer.text(channel);
     writer.varint(window.bits);
     writer.varint(window.number);
   });
 }
 
-/** The header of a channel's block. `rewrites`: see `Header`. */
-export function blockHeader(channel: string, address: BlockAddress, rewrites = 0): Uint8Array {
-  return header(
-    Kind.block,
-    (writer) => {
-      writer.text(channel);
-      packAddress(writer, address);
-    },
-    rewrites,
-  );
+/** The header of a channel's block. */
+export function blockHeader(
+  channel: string,
+  address: BlockAddress,
+  generation: number,
+): Uint8Array {
+  return header(Kind.block, generation, (writer) => {
+    writer.text(channel);
+    packAddress(writer, address);
+  });
 }
 
 /** The header of a sequence document. */
@@ -45,24 +46,20 @@ export function sequenceHeader(
   grid: SequenceGrid,
   partition: number,
   window: number,
-  rewrites = 0,
+  generation: number,
 ): Uint8Array {
-  return header(
-    Kind.sequence,
-    (writer) => {
-      writer.varint(partition);
-      writer.varint(grid.firstVb(partition));
-      writer.varint(grid.firstVb(partition + 1));
-      writer.varint(grid.seqBits);
-      writer.varint(window);
-    },
-    rewrites,
-  );
+  return header(Kind.sequence, generation, (writer) => {
+    writer.varint(partition);
+    writer.varint(grid.firstVb(partition));
+    writer.varint(grid.firstVb(partition + 1));
+    writer.varint(grid.seqBits);
+    writer.varint(window);
+  });
 }
 
 /** The whole layout document: how the sequence documents are cut. */
 export function encodeLayout(grid: SequenceGrid): Uint8Array {
-  return header(Kind.layout, (writer) => {
+  return header(Kind.layout, 0, (writer) => {
     writer.varint(grid.vbuckets);
     writer.varint(grid.partitions);
     writer.varint(grid.seqBits);
@@ -86,7 +83,7 @@ export function decodeLayout(document: Uint8Array): SequenceGrid {
 
 /** Throws TidegateError `corrupt` when a document with this header is not of this channel. */
 export function checkChannel(found: Header, channel: string, key: string): void {
-  const name = new PackReader(found.body).text();
+  const name = readRootHeader(found);
   if (name === channel) return;
   throw new TidegateError(
     "corrupt",
@@ -97,17 +94,17 @@ export function checkChannel(found: Header, channel: string, key: string): void 
 /** The channel's name in the header of its root; undefined when the header can't be read. */
 export function channelOfRoot(document: Uint8Array): string | undefined {
   try {
-    return new PackReader(decodeHeader(document).body).text();
+    return readRootHeader(decodeHeader(document));
   } catch (error) {
     if (!(error instanceof MalformedBytes)) throw error;
     return undefined;
   }
 }
 
-function header(kind: Kind, fill: (writer: PackWriter) => void, rewrites = 0): Uint8Array {
+function header(kind: Kind, generation: number, fill: (writer: PackWriter) => void): Uint8Array {
   const body = new PackWriter(64);
   fill(body);
-  return encodeHeader(kind, body.slice(), rewrites);
+  return encodeHeader(kind, body.slice(), generation);
 }
 
 function packAddress(writer: PackWriter, address: BlockAddress): void {
@@ -117,8 +114,36 @@ function packAddress(writer: PackWriter, address: BlockAddress): void {
   writer.varint(address.seqTile);
 }
 
-/** Reads one block's address. */
-export function unpackAddress(reader: PackReader): BlockAddress {
+/** The channel in a root's header. Throws `MalformedBytes`, as the functions below do. */
+export function readRootHeader(header: Header): string {
+  return new PackReader(header.body).text();
+}
+
+/** What a list window's header says. */
+export function readListHeader(header: Header): { channel: string; window: ListWindow } {
+  const reader = new PackReader(header.body);
+  const channel = reader.text();
+  return { channel, window: { bits: reader.varint(), number: reader.varint() } };
+}
+
+/** What a block's header says. */
+export function readBlockHeader(header: Header): { channel: string; address: BlockAddress } {
+  const reader = new PackReader(header.body);
+  return { channel: reader.text(), address: unpackAddress(reader) };
+}
+
+/** What a sequence document's header says. */
+export function readSequenceHeader(header: Header): { partition: number; range: Range } {
+  const reader = new PackReader(header.body);
+  const partition = reader.varint();
+  const [vbFrom, vbTo] = [reader.varint(), reader.varint()];
+  const length = 2 ** reader.varint();
+  const window = reader.varint();
+  const seqFrom = window * length;
+  return { partition, range: { vbFrom, vbTo, seqFrom, seqTo: seqFrom + length } };
+}
+
+function unpackAddress(reader: PackReader): BlockAddress {
   return {
     vbBits: reader.varint(),
     seqBits: reader.varint(),

@@ -8,8 +8,8 @@ import type { Clock } from "../clock/tick.ts";
 import type { Journal } from "../controller/ports.ts";
 import type { Time } from "../runtime/time.ts";
 import { type BranchPoint, BranchTable, packBranches } from "./branch-table.ts";
-import { branchesDecoder } from "./decoders.ts";
-import { Documents, type Wanted } from "./documents.ts";
+import { type CompactionBudget, Compactor } from "./compaction.ts";
+import { Documents } from "./documents.ts";
 import { encodeFrame, encodeHeader, Kind } from "./frame.ts";
 import { memberOf } from "./group.ts";
 import type { Interval } from "./interval.ts";
@@ -25,7 +25,7 @@ import {
   SequenceGrid,
   type ShapeMode,
 } from "./shape.ts";
-import { wantList, wantRoot } from "./sources.ts";
+import { wantBranches, wantList, wantRoot } from "./sources.ts";
 import { Tail } from "./tail.ts";
 import {
   ALL_CHANNEL,
@@ -70,6 +70,7 @@ export class Index implements IndexWriter, IndexReader, Journal {
   readonly #journal: RecordJournal;
   readonly #writer: Writer;
   readonly #reader: Reader;
+  readonly #compactor: Compactor;
   #stable: Clock;
   #tailReads = 0;
 
@@ -92,9 +93,17 @@ export class Index implements IndexWriter, IndexReader, Journal {
       branches,
       vbuckets,
       grid,
-      refreshBranches,
+      takeBranches: (points) => this.#takeBranches(points),
       fromTail: (channel, interval) => this.#fromTail(channel, interval),
       ...(options.stripeBytes === undefined ? {} : { stripeBytes: options.stripeBytes }),
+    });
+    this.#compactor = new Compactor({
+      documents,
+      branches,
+      vbuckets,
+      time,
+      source: (channel, interval) => this.#reader.source(channel, interval),
+      channels: () => this.channels(),
     });
     this.#writer = new Writer({
       collection,
@@ -145,6 +154,11 @@ export class Index implements IndexWriter, IndexReader, Journal {
     return this.#reader.read(channel, from, to, start);
   }
 
+  /** As {@link read}, never from this node's memory: for checks. */
+  readStored(channel: string, interval: Interval) {
+    return this.#reader.stored(channel, interval);
+  }
+
   /** As `Journal.recorded`. */
   recorded(mutations: readonly MutationName[], where: "memory" | "stored" = "stored") {
     return this.#journal.recorded(mutations, where);
@@ -181,17 +195,24 @@ export class Index implements IndexWriter, IndexReader, Journal {
       throw new TidegateError("unavailable", `the branch of vbucket ${vb} was not stored: ${why}`);
     }
     await this.refreshBranches();
+    await this.#compactor.paused();
+  }
+
+  /**
+   * Compacts a bounded piece of what is in `stable`. Gives whether nothing is left to do for now.
+   * One call at a time; it rejects when the bucket does, and may be called again then.
+   */
+  compact(stable: Clock, budget: CompactionBudget): Promise<boolean> {
+    return this.#compactor.compact(stable, budget);
   }
 
   /** Takes up the branches that are stored and not known yet. */
   async refreshBranches(): Promise<void> {
-    const range = { vbFrom: 0, vbTo: 0, seqFrom: 0, seqTo: 0 };
-    const wanted: Wanted<readonly BranchPoint[]> = {
-      key: BRANCHES_KEY,
-      range,
-      decoder: branchesDecoder,
-    };
-    const [points] = await this.documents.fetch([wanted]);
+    const [points] = await this.documents.fetch([wantBranches()]);
+    this.#takeBranches(points);
+  }
+
+  #takeBranches(points: readonly BranchPoint[] | undefined): boolean {
     let fresh = false;
     for (const point of points ?? []) {
       if (!this.branches.add(point)) continue;
@@ -199,6 +220,7 @@ export class Index implements IndexWriter, IndexReader, Journal {
       this.#tail.distrust(point.vb);
     }
     if (fresh) this.documents.distrust();
+    return fresh;
   }
 
   /** The names of all channels that have blocks, in pages; `*` is not among them. */
@@ -254,6 +276,7 @@ export class Index implements IndexWriter, IndexReader, Journal {
       ...prefixed("write_", counts),
       ...prefixed("write_", groups.counts),
       ...prefixed("documents_", this.documents.counts),
+      ...prefixed("compaction_", this.#compactor.counts),
       write_queued: queued,
       channels_in_mind: groups.densities.size,
       journal_remembered: this.#journal.size,

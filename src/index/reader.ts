@@ -2,18 +2,30 @@
 // stripe of vbuckets, and gives batches. Holds a stripe's stored bytes and a batch, never the answer.
 
 import type { Clock } from "../clock/tick.ts";
-import type { BranchTable } from "./branch-table.ts";
+import type { BranchPoint, BranchTable } from "./branch-table.ts";
+import type { Documents } from "./documents.ts";
 import { Gathering } from "./gather.ts";
 import { Interval, type Position, stripesOf } from "./interval.ts";
 import { MAX_CACHED_SCAN, MAX_STRIPE_BYTES, READ_BATCH_ENTRIES } from "./limits.ts";
-import { ChannelSource, SequenceSource, type Source, type SourceContext } from "./sources.ts";
+import type { ListWindow, SequenceGrid } from "./shape.ts";
+import {
+  ChannelSource,
+  SequenceSource,
+  type Source,
+  wantBranches,
+  wantLists,
+  wantRoot,
+} from "./sources.ts";
 import { ALL_CHANNEL, type Entry, type IndexReader } from "./types.ts";
 
 /** What a reader needs beside the documents. */
-export interface ReaderContext extends SourceContext {
+export interface ReaderContext {
+  readonly documents: Documents;
+  readonly vbuckets: number;
+  readonly grid: SequenceGrid;
   readonly branches: BranchTable;
-  /** Takes up the branches that other nodes stored. */
-  refreshBranches(): Promise<void>;
+  /** Takes up the branches that are stored; gives whether one was new. */
+  takeBranches(points: readonly BranchPoint[] | undefined): boolean;
   /** The answer from this node's memory, when it is known to have everything of the interval. */
   fromTail(channel: string, interval: Interval): readonly Entry[] | undefined;
   /** The stored bytes that a stripe may have. */
@@ -43,15 +55,12 @@ export class Reader implements IndexReader {
       }
       return;
     }
-    yield* this.#stored(channel, interval);
+    yield* this.stored(channel, interval);
   }
 
-  async *#stored(channel: string, interval: Interval): AsyncGenerator<readonly Entry[]> {
-    await this.#context.refreshBranches();
-    const source: Source =
-      channel === ALL_CHANNEL
-        ? new SequenceSource(this.#context.grid, interval)
-        : await ChannelSource.open(this.#context, channel, interval);
+  /** The entries of a channel and interval, from the bucket. */
+  async *stored(channel: string, interval: Interval): AsyncGenerator<readonly Entry[]> {
+    const source = await this.source(channel, interval);
     const limit = this.#context.stripeBytes ?? MAX_STRIPE_BYTES;
     let batch: Entry[] = [];
     for (const stripe of stripesOf(source.bytesOfVbuckets(), limit)) {
@@ -72,5 +81,27 @@ export class Reader implements IndexReader {
       }
     }
     if (batch.length > 0) yield batch;
+  }
+
+  /** Where the entries are that a read of this interval needs. */
+  async source(channel: string, interval: Interval): Promise<Source> {
+    const { documents, vbuckets, grid } = this.#context;
+    if (channel === ALL_CHANNEL) {
+      const [points] = await documents.fetch([wantBranches()]);
+      this.#context.takeBranches(points);
+      return new SequenceSource(grid, interval);
+    }
+    const options = { upTo: interval.upTo };
+    const [points, windows] = await documents.fetch<unknown>(
+      [wantBranches(), wantRoot(channel, vbuckets)],
+      options,
+    );
+    // A branch that is new takes the trust from what is in the cache: the root too.
+    const fresh = this.#context.takeBranches(points as readonly BranchPoint[] | undefined);
+    if (fresh) return this.source(channel, interval);
+    const wanted = wantLists(channel, (windows ?? []) as ListWindow[], interval, vbuckets);
+    const lists = await documents.fetch(wanted, options);
+    const found = lists.filter((list) => list !== undefined);
+    return new ChannelSource(channel, found, interval, vbuckets);
   }
 }

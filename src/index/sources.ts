@@ -1,15 +1,22 @@
 // Where the entries of a channel are: which documents a read must look into. A channel's block lists
 // say it for channels; the sequence documents of `*` have computed addresses and need no list.
 
-import type { Clock } from "../clock/tick.ts";
-import { type BlockList, entriesDecoder, ListGrid, listDecoder, rootDecoder } from "./decoders.ts";
-import type { Documents, Wanted } from "./documents.ts";
-import type { EntryTable } from "./entry-codec.ts";
+import type { BranchPoint } from "./branch-table.ts";
+import {
+  type BlockList,
+  branchesDecoder,
+  entriesDecoder,
+  ListGrid,
+  listDecoder,
+  rootDecoder,
+} from "./decoders.ts";
+import type { Wanted } from "./documents.ts";
+import type { EntryTable, Range } from "./entry-codec.ts";
 import type { Interval, Stripe } from "./interval.ts";
 import { EXPECTED_DOCUMENT_BYTES } from "./limits.ts";
 import {
-  addressOf,
   type BlockAddress,
+  BRANCHES_KEY,
   blockKey,
   channelInKeys,
   type ListWindow,
@@ -20,7 +27,13 @@ import {
 } from "./shape.ts";
 
 /** A document with entries, wanted. */
-export type WantedEntries = Wanted<readonly EntryTable[]>;
+export interface WantedEntries extends Wanted<readonly EntryTable[]> {
+  readonly range: Range;
+  /** Whether it is a sequence document: its records name channels. */
+  readonly isSequences: boolean;
+  /** Its address among the channel's blocks, when it is one. */
+  readonly address?: BlockAddress;
+}
 
 /** Where the entries of one channel are that a read of one interval needs. */
 export interface Source {
@@ -30,17 +43,12 @@ export interface Source {
   documents(stripe: Stripe): WantedEntries[];
 }
 
-/** What every source needs to know of the index. */
-export interface SourceContext {
-  readonly documents: Documents;
-  readonly vbuckets: number;
-  readonly grid: SequenceGrid;
-}
-
 /** What a block that is listed, or looked for, asks of {@link Documents}. */
 export function wantBlock(channel: string, inKeys: string, address: BlockAddress): WantedEntries {
   const range = rangeOf(address);
-  return { key: blockKey(inKeys, address), range, decoder: entriesDecoder(range, false), channel };
+  const decoder = entriesDecoder(range, false);
+  const key = blockKey(inKeys, address);
+  return { key, range, decoder, channel, isSequences: false, address };
 }
 
 /** The sequence document of a partition and window, wanted. */
@@ -50,7 +58,7 @@ export function wantSequences(
   window: number,
 ): WantedEntries {
   const tile = grid.tile(partition, window);
-  return { key: tile.key, range: tile, decoder: entriesDecoder(tile, true) };
+  return { key: tile.key, range: tile, decoder: entriesDecoder(tile, true), isSequences: true };
 }
 
 /** A channel's root, wanted. */
@@ -59,30 +67,35 @@ export function wantRoot(channel: string, vbuckets: number): Wanted<readonly Lis
   return { key: rootKey(channelInKeys(channel)), range, decoder: rootDecoder, channel };
 }
 
-/** One of a channel's list windows, wanted. */
-export function wantList(channel: string, window: ListWindow, vbuckets: number): Wanted<BlockList> {
+function rangeOfWindow(window: ListWindow, vbuckets: number): Range {
   const length = 2 ** window.bits;
   const seqFrom = window.number * length;
-  const range = { vbFrom: 0, vbTo: vbuckets, seqFrom, seqTo: seqFrom + length };
+  return { vbFrom: 0, vbTo: vbuckets, seqFrom, seqTo: seqFrom + length };
+}
+
+/** One of a channel's list windows, wanted. */
+export function wantList(channel: string, window: ListWindow, vbuckets: number): Wanted<BlockList> {
+  const range = rangeOfWindow(window, vbuckets);
   const decoder = listDecoder(window, vbuckets);
   return { key: listKey(channelInKeys(channel), window), range, decoder, channel };
 }
 
-/** The list windows of a channel that may name blocks of the interval. */
-async function listsOf(
-  context: SourceContext,
+/** The branches document, wanted. */
+export function wantBranches(): Wanted<readonly BranchPoint[]> {
+  return { key: BRANCHES_KEY, decoder: branchesDecoder };
+}
+
+/** The list windows, of those that exist, that may name blocks of the interval. */
+export function wantLists(
   channel: string,
+  windows: readonly ListWindow[],
   interval: Interval,
-): Promise<BlockList[]> {
-  const { documents, vbuckets } = context;
-  const options = { upTo: interval.upTo };
-  const [windows] = await documents.fetch([wantRoot(channel, vbuckets)], options);
+  vbuckets: number,
+): Wanted<BlockList>[] {
   const everything = { vbFrom: 0, vbTo: vbuckets };
-  const wanted = (windows ?? [])
-    .map((window) => wantList(channel, window, vbuckets))
-    .filter(({ range }) => interval.meets(range, everything));
-  const lists = await documents.fetch(wanted, options);
-  return lists.filter((list) => list !== undefined);
+  return windows
+    .filter((window) => interval.meets(rangeOfWindow(window, vbuckets), everything))
+    .map((window) => wantList(channel, window, vbuckets));
 }
 
 /** Finds the blocks of one channel by its block lists. */
@@ -93,27 +106,13 @@ export class ChannelSource implements Source {
   readonly #interval: Interval;
   readonly #vbuckets: number;
 
-  private constructor(
-    channel: string,
-    lists: readonly BlockList[],
-    interval: Interval,
-    vbuckets: number,
-  ) {
+  /** @param lists the list windows that the interval meets */
+  constructor(channel: string, lists: readonly BlockList[], interval: Interval, vbuckets: number) {
     this.#channel = channel;
     this.#inKeys = channelInKeys(channel);
     this.#lists = lists;
     this.#interval = interval;
     this.#vbuckets = vbuckets;
-  }
-
-  /** Reads the block lists that `interval` needs. */
-  static async open(
-    context: SourceContext,
-    channel: string,
-    interval: Interval,
-  ): Promise<ChannelSource> {
-    const lists = await listsOf(context, channel, interval);
-    return new ChannelSource(channel, lists, interval, context.vbuckets);
   }
 
   bytesOfVbuckets(): Float64Array {
@@ -252,19 +251,4 @@ export function sequenceDocumentsOf(
     wanted.set(want.key, want);
   }
   return [...wanted.values()];
-}
-
-/** The block of a channel and shape that `(vb, seq)` belongs to, wanted: for tests and tools. */
-export function wantBlockOf(
-  channel: string,
-  shape: { vbBits: number; seqBits: number },
-  vb: number,
-  seq: number,
-): WantedEntries {
-  return wantBlock(channel, channelInKeys(channel), addressOf(shape, vb, seq));
-}
-
-/** The clock that has nothing. */
-export function zeroClock(vbuckets: number): Clock {
-  return new Float64Array(vbuckets);
 }

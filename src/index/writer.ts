@@ -72,7 +72,8 @@ export class Writer {
     this.#context = context;
     const { vbuckets, grid, shape, newestShapes } = context;
     const batch = (operations: readonly KeyValueOperation[]) => this.#batch(operations);
-    this.groups = new GroupWriter({ vbuckets, grid, shape, newestShapes, batch });
+    const nowMs = () => context.time.nowMs();
+    this.groups = new GroupWriter({ vbuckets, grid, shape, newestShapes, batch, nowMs });
   }
 
   /** Mutations waiting for a group. */
