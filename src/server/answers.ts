@@ -44,6 +44,8 @@ export function methodNotAllowed(method: string, allowed: readonly string[]): Re
 export function answerOf(server: ServerContext, call: Call, thrown: unknown): Response {
   const error = thrown instanceof TidegateError ? thrown : undefined;
   if (error && error.status < 500) return errorAnswer(error, challenge(error));
+  // Nothing failed: there is too much to do at the moment. The metrics count it.
+  if (error?.code === "unavailable" && !error.cause) return errorAnswer(error);
   const request = Buffer.from(server.random.bytes(8)).toString("hex");
   const fields = { request, method: call.req.method, path: call.req.path, err: thrown };
   server.log.error(fields, "a request failed");

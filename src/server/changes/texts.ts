@@ -34,24 +34,31 @@ async function* printObject(steps: Steps, start: string, waits: boolean): TextSo
   yield `\n],\n"last_seq":${JSON.stringify(lastSeq)}}\n`;
 }
 
-/** `feed=continuous`: a row a line, then a line with `last_seq` when the feed ends. */
+/**
+ * `feed=continuous`: a row a line, then a line with `last_seq` when the feed ends. Begins with an
+ * empty line when there is no row yet: the answer's head goes out with the first text.
+ */
 async function* printLines(steps: Steps, start: string): TextSource {
   let lastSeq = start;
+  let begun = false;
   for await (const step of steps) {
     if (step.kind === "over") break;
     if (step.kind === "heartbeat") yield "\n";
     else {
+      const { rows, caughtUp } = step.batch;
       lastSeq = step.batch.lastSeq;
-      if (step.batch.rows.length > 0) yield `${step.batch.rows.join("\n")}\n`;
-      if (!step.batch.caughtUp) continue;
+      if (rows.length > 0 || !begun) yield `${rows.join("\n")}\n`;
+      begun = true;
+      if (!caughtUp) continue;
     }
     yield FLUSH;
   }
   yield `{"last_seq":${JSON.stringify(lastSeq)}}\n`;
 }
 
-/** `feed=eventsource`: an event a row, its id the row's sequence. */
+/** `feed=eventsource`: an event a row, its id the row's sequence. Begins with a comment. */
 async function* printEvents(steps: Steps): TextSource {
+  yield ": tidegate\n\n";
   for await (const step of steps) {
     if (step.kind === "over") break;
     if (step.kind === "heartbeat") yield "event: heartbeat\ndata: \n\n";
