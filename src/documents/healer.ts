@@ -94,7 +94,7 @@ async function write(parts: HealerParts, mutation: IndexMutation): Promise<reado
   return [...hashes];
 }
 
-/** The branch that each mutation belongs to. */
+/** The branch that each mutation belongs to, when the caller does not say. */
 async function branchesOf(
   ctx: StoreContext,
   mutations: readonly FeedMutation[],
