@@ -30,6 +30,7 @@ const actions: fc.Arbitrary<Action[]> = fc.array(
       "detach",
       "purge",
       "foreign",
+      "read",
     ),
     id: fc.constantFrom(...IDS),
     node: fc.nat(1),
@@ -63,6 +64,9 @@ async function act(bench: Bench, store: DocumentStoreHandle, action: Action): Pr
     } else if (action.kind === "attach") {
       const bytes = new TextEncoder().encode(`bytes ${pick % 3}`);
       await store.putAttachment(GUEST, id, `n${pick % 2}`, await leaf(), "text/plain", bytes);
+    } else if (action.kind === "read") {
+      const open = await store.openRevisions(GUEST, id, "all", { attachments: true, revs: true });
+      for (const row of open) expect("ok" in row).toBe(true);
     } else if (action.kind === "detach") {
       await store.removeAttachment(GUEST, id, `n${pick % 2}`, await leaf());
     } else if (action.kind === "purge") {
