@@ -1,6 +1,7 @@
 // How fast the embedded bucket is by itself: operations a second in groups of 1, 16 and 64, the cost
 // of the feed for each mutation, and the longest time that the event loop stood still.
-// Run: bun bench/bucket.ts [documents=50000]. What it prints is also one line of JSON at the end.
+// Run: bun bench/bucket.ts [documents=50000] [syncs|writes|appends|feed …]. What it prints is also one
+// line of JSON at the end.
 
 import { closeSync, fsyncSync, mkdtempSync, openSync, rmSync, writeSync } from "node:fs";
 import { cpus, tmpdir } from "node:os";
@@ -12,6 +13,8 @@ import { systemRandom } from "../src/runtime/random.ts";
 import { systemTime } from "../src/runtime/time.ts";
 
 const DOCUMENTS = Number(process.argv[2] ?? 50_000);
+const PARTS =
+  process.argv.length > 3 ? process.argv.slice(3) : ["syncs", "writes", "appends", "feed"];
 const GROUPS = [1, 16, 64];
 const BODY = new TextEncoder().encode(JSON.stringify({ text: "x".repeat(1000) }));
 const SYNC = {
@@ -177,12 +180,12 @@ async function feed(bucket: EmbeddedBucket): Promise<void> {
 const directory = mkdtempSync(join(tmpdir(), "tidegate-bench-"));
 console.log(`${cpus().length} × ${cpus()[0]?.model}; ${DOCUMENTS} documents`);
 try {
-  syncs(directory);
+  if (PARTS.includes("syncs")) syncs(directory);
   const options = { directory, name: "bench", time, random: systemRandom, log: silentLog };
   const bucket = await openEmbeddedBucket(options);
-  await writes(bucket);
-  await appends(bucket);
-  await feed(bucket);
+  if (PARTS.includes("writes")) await writes(bucket);
+  if (PARTS.includes("appends")) await appends(bucket);
+  if (PARTS.includes("feed")) await feed(bucket);
   for (const [name, value] of Object.entries(bucket.stats())) results[name] = value;
   console.log(bucket.stats());
   await bucket.close();

@@ -1,7 +1,7 @@
 // One SQLite file, open: settings, statements, transactions. What does not live here: any table.
 
 import { DatabaseSync, type SQLInputValue } from "node:sqlite";
-import { PAGE_BYTES, PAGE_CACHE_KIB } from "./limits.ts";
+import { MAX_IDLE_LOG_BYTES, PAGE_BYTES, PAGE_CACHE_KIB } from "./limits.ts";
 
 /** A value in a row as SQLite gives it here: integers are JavaScript numbers. */
 export type SqlValue = null | number | string | Uint8Array;
@@ -28,6 +28,8 @@ export class Connection {
   readonly #commit: Query<[]>;
   readonly #rollback: Query<[]>;
   readonly #dataVersion: Query<[number]>;
+  readonly #log: Query<[busy: number, frames: number, moved: number]>;
+  readonly #checkpoint: Query<[busy: number, frames: number, moved: number]>;
 
   /** Opens or creates the file; it is changed by nothing before {@link useLog}. */
   constructor(file: string, durability: Durability) {
@@ -38,11 +40,16 @@ export class Connection {
       this.exec(`PRAGMA page_size = ${PAGE_BYTES}`);
       this.exec(`PRAGMA synchronous = ${durability === "full" ? "FULL" : "NORMAL"}`);
       this.exec(`PRAGMA cache_size = -${PAGE_CACHE_KIB}`);
+      // Checkpoints are made by checkpoints.ts, and a log that was long once is cut after them.
+      this.exec("PRAGMA wal_autocheckpoint = 0");
+      this.exec(`PRAGMA journal_size_limit = ${MAX_IDLE_LOG_BYTES}`);
       this.#begin = this.query("BEGIN IMMEDIATE");
       this.#beginRead = this.query("BEGIN");
       this.#commit = this.query("COMMIT");
       this.#rollback = this.query("ROLLBACK");
       this.#dataVersion = this.query("PRAGMA data_version");
+      this.#log = this.query("PRAGMA wal_checkpoint(NOOP)");
+      this.#checkpoint = this.query("PRAGMA wal_checkpoint(PASSIVE)");
     } catch (error) {
       this.#database.close();
       throw error;
@@ -101,6 +108,17 @@ export class Connection {
   /** A number that changes when another connection has committed, never by own commits. */
   dataVersion(): number {
     return (this.#dataVersion.get() as [number])[0];
+  }
+
+  /** Pages in the write-ahead log that are not yet in the file. */
+  logFrames(): number {
+    const [, frames, moved] = this.#log.get() ?? [0, 0, 0];
+    return Math.max(0, frames - moved);
+  }
+
+  /** Makes a checkpoint here and now; see {@link Checkpoints} for one that does not block. */
+  checkpoint(): void {
+    this.#checkpoint.get();
   }
 
   close(): void {

@@ -43,7 +43,8 @@ type Row = [cas: number, state: number, expiry: number, xattrs: string, body: Ui
 export class DocumentTable {
   readonly #vbuckets: VbucketTable;
   readonly #cas: CasClock;
-  readonly #keepHistory: boolean;
+  /** Whether versions that are replaced go to the table `history`. */
+  readonly keepHistory: boolean;
   /** Live documents that are not the gateway's own, counted in memory and saved with the group. */
   live = 0;
   /** The mutations of this transaction, in order. */
@@ -60,7 +61,7 @@ export class DocumentTable {
   constructor(connection: Connection, vbuckets: VbucketTable, cas: CasClock, keepHistory: boolean) {
     this.#vbuckets = vbuckets;
     this.#cas = cas;
-    this.#keepHistory = keepHistory;
+    this.keepHistory = keepHistory;
     const query = connection.query.bind(connection);
     this.#find = query("SELECT id, cas, state, expiry, xattrs FROM documents WHERE key = ?");
     this.#insert = query(
@@ -176,7 +177,7 @@ export class DocumentTable {
     if (before === undefined) {
       this.#insert.run(seq, cas, state, expiry, xattrs, body, key, vb);
     } else {
-      if (this.#keepHistory) this.#keep.run(before[0]);
+      if (this.keepHistory) this.#keep.run(before[0]);
       this.#update.run(seq, cas, state, expiry, xattrs, body, before[0]);
     }
     if (!key.startsWith(OWN_KEYS)) {

@@ -1,13 +1,10 @@
 // The file of documents and metadata: the tables of documents and vbuckets, and the feed of them.
 
-import type { Log } from "../../base/log.ts";
-import type { Random } from "../../runtime/random.ts";
-import type { Time } from "../../runtime/time.ts";
 import type { Connection } from "./connection.ts";
 import { DocumentTable } from "./document-table.ts";
 import { EmbeddedFeed } from "./feed.ts";
 import { Scanner } from "./scan.ts";
-import { StoreFile } from "./store-file.ts";
+import { type FileContext, StoreFile } from "./store-file.ts";
 import { VbucketTable } from "./vbucket-table.ts";
 
 /** What a test may ask for beyond what users get. */
@@ -23,20 +20,16 @@ export class DocumentsFile extends StoreFile {
   readonly table: DocumentTable;
   readonly scanner: Scanner;
   readonly feed: EmbeddedFeed;
+  /** Vbuckets that this transaction began a new branch of. */
+  readonly branched: number[] = [];
   #savedLive = 0;
 
-  constructor(
-    connection: Connection,
-    time: Time,
-    random: Random,
-    log: Log,
-    options: DocumentsFileOptions,
-  ) {
-    super(connection, time, random);
+  constructor(connection: Connection, context: FileContext, options: DocumentsFileOptions) {
+    super(connection, context);
     this.vbuckets = new VbucketTable(connection, options.vbuckets);
     this.table = new DocumentTable(connection, this.vbuckets, this.cas, options.keepHistory);
     this.scanner = new Scanner(connection);
-    this.feed = new EmbeddedFeed(this, this.vbuckets, log);
+    this.feed = new EmbeddedFeed(this, this.vbuckets, context.log);
   }
 
   override load(): void {
@@ -57,6 +50,7 @@ export class DocumentsFile extends StoreFile {
     super.committed();
     this.vbuckets.committed();
     this.#savedLive = this.table.live;
+    if (this.branched.length > 0) this.feed.replaced(this.branched.splice(0));
     const written = this.table.written;
     if (written.length === 0) return;
     this.table.written = [];
@@ -68,5 +62,6 @@ export class DocumentsFile extends StoreFile {
     this.vbuckets.undo();
     this.table.live = this.#savedLive;
     this.table.written = [];
+    this.branched.length = 0;
   }
 }

@@ -26,7 +26,11 @@ export class EmbeddedDocuments implements DocumentCollection {
   }
 
   async get(key: string, options?: { withBody?: boolean }): Promise<StoredDocument | undefined> {
-    return (await this.getMany([key], options))[0];
+    checkKey(key);
+    const { table } = this.#file;
+    const withBody = options?.withBody ?? true;
+    const found = await this.#file.read(() => table.read(key, withBody, this.#file.nowSeconds()));
+    return found === "expired" ? (await this.getMany([key], options))[0] : found;
   }
 
   async getMany(

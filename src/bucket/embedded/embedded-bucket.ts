@@ -9,7 +9,6 @@ import { EmbeddedDocuments } from "./documents.ts";
 import { DocumentsFile } from "./documents-file.ts";
 import type { EmbeddedFeed } from "./feed.ts";
 import { openFiles } from "./files.ts";
-import type { GroupCommit } from "./groups.ts";
 import { EXPIRY_PASS_MS, MAX_EXPIRED_PER_PASS } from "./limits.ts";
 import { StoreFile } from "./store-file.ts";
 import { EmbeddedValues } from "./values.ts";
@@ -28,6 +27,8 @@ export interface EmbeddedBucketOptions {
   readonly vbuckets?: number;
   /** For tests: keep older versions of documents, so that `loseTail` can cut off a tail. */
   readonly keepHistory?: boolean;
+  /** For simulations: make checkpoints on the event loop, not in a thread that nobody can step. */
+  readonly inlineCheckpoints?: boolean;
 }
 
 /**
@@ -42,11 +43,12 @@ export async function openEmbeddedBucket(options: EmbeddedBucketOptions): Promis
   const { directory, time, random } = options;
   const files = await openFiles(directory, options.vbuckets, time, random);
   const log = options.log.child({ bucket: options.name });
-  const documents = new DocumentsFile(files.documents, time, random, log, {
+  const context = { time, random, log, inlineCheckpoints: options.inlineCheckpoints ?? false };
+  const documents = new DocumentsFile(files.documents, context, {
     vbuckets: files.vbuckets,
     keepHistory: options.keepHistory ?? false,
   });
-  const index = new StoreFile(files.index, time, random);
+  const index = new StoreFile(files.index, context);
   await documents.read(() => documents.refresh());
   await index.read(() => index.refresh());
   return new EmbeddedBucket(options.name, documents, index, log);
@@ -85,8 +87,8 @@ export class EmbeddedBucket implements Bucket {
   stats(): Readonly<Record<string, number>> {
     const { documents, index } = this.files;
     return {
-      ...groupStats("documents", documents.groups),
-      ...groupStats("index", index.groups),
+      ...fileStats("documents", documents),
+      ...fileStats("index", index),
       feed_readers: this.feed.readers,
       expiry_failures: this.#expiryFailures,
     };
@@ -99,9 +101,7 @@ export class EmbeddedBucket implements Bucket {
     const { documents, index } = this.files;
     this.feed.close();
     await this.#expiryPass;
-    await Promise.all([documents.groups.close(), index.groups.close()]);
-    documents.connection.close();
-    index.connection.close();
+    await Promise.all([documents.close(), index.close()]);
   }
 
   #planExpiry(ms: number): Cancel {
@@ -125,11 +125,14 @@ export class EmbeddedBucket implements Bucket {
   }
 }
 
-function groupStats(file: string, groups: GroupCommit): Record<string, number> {
+function fileStats(name: string, file: StoreFile): Record<string, number> {
+  const { groups } = file;
+  const counts = { ...groups.counts, ...file.counts };
   const stats: Record<string, number> = {
-    [`${file}_queued_operations`]: groups.queued,
-    [`${file}_queued_bytes`]: groups.queuedBytes,
+    [`${name}_queued_operations`]: groups.queued,
+    [`${name}_queued_bytes`]: groups.queuedBytes,
+    [`${name}_log_frames`]: file.logFrames,
   };
-  for (const [name, count] of Object.entries(groups.counts)) stats[`${file}_${name}`] = count;
+  for (const [count, value] of Object.entries(counts)) stats[`${name}_${count}`] = value;
   return stats;
 }

@@ -18,6 +18,8 @@ export interface GroupHooks {
   committed(): void;
   /** The transaction had no effect: what is cached is worth nothing. */
   rolledBack(): void;
+  /** Between two groups: a promise, never rejected, when the next group must wait for it. */
+  pause(): Promise<void> | undefined;
 }
 
 /** Operations of one caller. `done` counts those that are committed. */
@@ -53,6 +55,7 @@ export class GroupCommit {
   #queuedOperations = 0;
   #queuedBytes = 0;
   #scheduled = false;
+  #paused: Promise<void> | undefined;
   #closed = false;
   #drained: (() => void)[] = [];
   #busySinceMs: number | undefined;
@@ -131,14 +134,16 @@ export class GroupCommit {
   }
 
   /** Takes no more operations, and resolves when those that wait are carried out or refused. */
-  close(): Promise<void> {
+  async close(): Promise<void> {
     this.#closed = true;
-    if (this.#queuedOperations === 0) return Promise.resolve();
-    return new Promise((resolve) => this.#drained.push(resolve));
+    if (this.#queuedOperations > 0) {
+      await new Promise<void>((resolve) => this.#drained.push(resolve));
+    }
+    await this.#paused;
   }
 
   #schedule(ms: number): void {
-    if (this.#scheduled) return;
+    if (this.#scheduled || this.#paused !== undefined) return;
     this.#scheduled = true;
     this.#time.after(ms, () => {
       this.#scheduled = false;
@@ -163,7 +168,11 @@ export class GroupCommit {
     const took = this.#time.monotonicMs() - started;
     this.counts.group_ms += took;
     this.counts.longest_group_ms = Math.max(this.counts.longest_group_ms, took);
-    this.#goOn();
+    this.#paused = this.#hooks.pause()?.then(() => {
+      this.#paused = undefined;
+      this.#goOn();
+    });
+    if (this.#paused === undefined) this.#goOn();
   }
 
   #goOn(): void {
@@ -215,10 +224,9 @@ export class GroupCommit {
       committing = true;
       this.#connection.commit();
     } catch (error) {
-      this.#connection.rollback();
-      this.#hooks.rolledBack();
-      if (operations > 1 && !isEnvironmental(error)) this.#oneByOne = operations;
-      else this.#refuse(slices, this.#error(error, committing));
+      const cause = this.#rollBack(error);
+      if (operations > 1 && !isEnvironmental(cause)) this.#oneByOne = operations;
+      else this.#refuse(slices, this.#error(cause, committing));
       return;
     }
     this.counts.groups++;
@@ -227,6 +235,19 @@ export class GroupCommit {
     this.#hooks.committed();
     for (const slice of slices) {
       if (this.#finished(slice)) slice.job.resolve();
+    }
+  }
+
+  /** Ends the transaction without effect; gives the error that callers must hear of. */
+  #rollBack(error: unknown): unknown {
+    try {
+      this.#connection.rollback();
+      return error;
+    } catch (second) {
+      // The file is in a worse state than the first error told.
+      return second;
+    } finally {
+      this.#hooks.rolledBack();
     }
   }
 

@@ -1,7 +1,7 @@
 // The bounds of the embedded bucket: every queue, page, cache and retry has its limit here.
 
 /** Operations carried out in one transaction, at most. */
-export const MAX_GROUP_OPERATIONS = 256;
+export const MAX_GROUP_OPERATIONS = 128;
 
 /** Bytes written by one transaction, about, at most; one larger operation makes a group of its own. */
 export const MAX_GROUP_BYTES = 4 * 1024 * 1024;
@@ -25,6 +25,15 @@ export const PAGE_CACHE_KIB = 64 * 1024;
 /** The page size of both files, in bytes. */
 export const PAGE_BYTES = 4096;
 
+/** Pages in a file's write-ahead log at which it is checkpointed: 8 MiB. */
+export const CHECKPOINT_FRAMES = 2048;
+
+/** The pause after a checkpoint that failed, for example because the disk is full. */
+export const CHECKPOINT_RETRY_MS = 1000;
+
+/** A write-ahead log longer than this is cut when it begins again. */
+export const MAX_IDLE_LOG_BYTES = 64 * 1024 * 1024;
+
 /** Items found expired in one pass, for each table, at most. */
 export const MAX_EXPIRED_PER_PASS = 256;
 
@@ -44,10 +53,10 @@ export const MAX_KEYS_PAGE = 10_000;
 export const INLINE_APPEND_BYTES = 1200;
 
 /** Chunks of one value, at most: the tail of them is merged when they are more. */
-export const MAX_CHUNKS = 32;
+export const MAX_CHUNKS = 16;
 
 /** Chunks merged at once, at least. */
-export const MIN_MERGED_CHUNKS = 16;
+export const MIN_MERGED_CHUNKS = 8;
 
 /** Values whose place and length are remembered for the next append. */
 export const MAX_REMEMBERED_VALUES = 8192;

@@ -1,14 +1,25 @@
 // A file with a key-value collection in it, and what everything in one file shares: connection,
 // CAS values, group commit. The index file is just this; the documents file is more.
 
+import type { Log } from "../../base/log.ts";
 import type { Random } from "../../runtime/random.ts";
 import { sleep, type Time } from "../../runtime/time.ts";
 import { CasClock } from "./cas.ts";
+import { Checkpoints } from "./checkpoints.ts";
 import type { Connection, Query } from "./connection.ts";
 import { bucketError, isBusy } from "./failures.ts";
 import { busyPauseMs, GroupCommit, type GroupHooks } from "./groups.ts";
-import { BUSY_LIMIT_MS } from "./limits.ts";
+import { BUSY_LIMIT_MS, CHECKPOINT_FRAMES, CHECKPOINT_RETRY_MS } from "./limits.ts";
 import { ValueTable } from "./value-table.ts";
+
+/** What everything in a file is given from outside. */
+export interface FileContext {
+  readonly time: Time;
+  readonly random: Random;
+  readonly log: Log;
+  /** Make checkpoints on the event loop, for programs whose every step is simulated. */
+  readonly inlineCheckpoints: boolean;
+}
 
 /** An open file. What is cached of it is right only while no other process has written. */
 export class StoreFile implements GroupHooks {
@@ -20,16 +31,25 @@ export class StoreFile implements GroupHooks {
   readonly groups: GroupCommit;
   readonly #saveState: Query<[]>;
   readonly #loadState: Query<[value: number]>;
+  readonly #log: Log;
+  readonly #checkpoints: Checkpoints | undefined;
+  #checkpointAfterMs = Number.NEGATIVE_INFINITY;
   #dataVersion: number | undefined;
   #savedCas = 0;
+  /** Pages of the write-ahead log that were not in the file after the last group. */
+  logFrames = 0;
+  /** Counters for `stats()`. */
+  readonly counts = { checkpoints: 0, failed_checkpoints: 0, longest_checkpoint_ms: 0 };
 
-  constructor(connection: Connection, time: Time, random: Random) {
+  constructor(connection: Connection, context: FileContext) {
     this.connection = connection;
-    this.time = time;
-    this.random = random;
-    this.cas = new CasClock(time);
+    this.time = context.time;
+    this.random = context.random;
+    this.#log = context.log;
+    if (!context.inlineCheckpoints) this.#checkpoints = new Checkpoints(connection.file);
+    this.cas = new CasClock(this.time);
     this.values = new ValueTable(connection, this.cas);
-    this.groups = new GroupCommit(connection, time, random, this);
+    this.groups = new GroupCommit(connection, this.time, this.random, this);
     this.#saveState = connection.query("UPDATE state SET value = ? WHERE name = ?");
     this.#loadState = connection.query("SELECT value FROM state WHERE name = ?");
   }
@@ -97,6 +117,50 @@ export class StoreFile implements GroupHooks {
 
   rolledBack(): void {
     this.#savedCas = 0;
+    // Whatever the group had in memory: the file is read again before anything builds upon it.
+    this.#dataVersion = undefined;
     this.values.forget();
+  }
+
+  /**
+   * When the log is long: a checkpoint. Writers wait for it, because only a log that nobody writes
+   * to is ever moved whole, and only then does it begin again and stay short.
+   */
+  pause(): Promise<void> | undefined {
+    try {
+      this.logFrames = this.connection.logFrames();
+    } catch (error) {
+      this.#checkpointFailed(error);
+      return undefined;
+    }
+    if (this.logFrames < CHECKPOINT_FRAMES) return undefined;
+    if (this.time.monotonicMs() < this.#checkpointAfterMs) return undefined;
+    return this.#checkpoint();
+  }
+
+  /** Finishes what is queued and lets go of the file. */
+  async close(): Promise<void> {
+    await this.groups.close();
+    await this.#checkpoints?.close();
+    this.connection.close();
+  }
+
+  async #checkpoint(): Promise<void> {
+    const started = this.time.monotonicMs();
+    try {
+      if (this.#checkpoints === undefined) this.connection.checkpoint();
+      else await this.#checkpoints.run();
+      this.counts.checkpoints++;
+    } catch (error) {
+      this.#checkpointFailed(error);
+    }
+    const took = this.time.monotonicMs() - started;
+    this.counts.longest_checkpoint_ms = Math.max(this.counts.longest_checkpoint_ms, took);
+  }
+
+  #checkpointFailed(error: unknown): void {
+    this.counts.failed_checkpoints++;
+    this.#checkpointAfterMs = this.time.monotonicMs() + CHECKPOINT_RETRY_MS;
+    this.#log.warn({ err: error, file: this.connection.file }, "checkpoint failed, the log grows");
   }
 }

@@ -33,6 +33,27 @@ export interface ValueRow {
   readonly cas: number;
 }
 
+/**
+ * A whole value in one statement, so that no other process can write between an item and its chunks.
+ * Blobs joined by || and string_agg are texts of the same bytes; the cast makes them a blob again.
+ */
+const READ_VALUE = `
+  SELECT expiry,
+    CASE chunked WHEN 0 THEN cas ELSE max(cas, (
+      SELECT cas FROM chunks
+      WHERE id >= items.id * ${CHUNKS_PER_ITEM} AND id < (items.id + 1) * ${CHUNKS_PER_ITEM}
+      ORDER BY id DESC LIMIT 1
+    )) END,
+    CASE chunked WHEN 0 THEN value ELSE CAST(value || (
+      SELECT string_agg(bytes, '') FROM (
+        SELECT bytes FROM chunks
+        WHERE id >= items.id * ${CHUNKS_PER_ITEM} AND id < (items.id + 1) * ${CHUNKS_PER_ITEM}
+        ORDER BY id
+      )
+    ) AS BLOB) END
+  FROM items WHERE key = ?
+`;
+
 const NO_BYTES = new Uint8Array(0);
 
 /**
@@ -44,7 +65,6 @@ const NO_BYTES = new Uint8Array(0);
  * most {@link MAX_CHUNKS}, and a byte is rewritten about log2(length / appended) times in its life.
  */
 export class ValueTable {
-  readonly #connection: Connection;
   readonly #cas: CasClock;
   readonly #heads = new Map<string, Head>();
   readonly #find: Query<[id: number, cas: number, expiry: number, chunked: number, length: number]>;
@@ -60,12 +80,9 @@ export class ValueTable {
   readonly #chunkDelete: Query<[]>;
   readonly #chunkLengths: Query<[id: number, length: number]>;
   readonly #chunks: Query<[bytes: Uint8Array, cas: number]>;
-  readonly #value: Query<
-    [id: number, cas: number, expiry: number, chunked: number, value: Uint8Array]
-  >;
+  readonly #value: Query<[expiry: number, cas: number, value: Uint8Array]>;
 
   constructor(connection: Connection, cas: CasClock) {
-    this.#connection = connection;
     this.#cas = cas;
     const query = connection.query.bind(connection);
     this.#find = query("SELECT id, cas, expiry, chunked, length(value) FROM items WHERE key = ?");
@@ -79,7 +96,6 @@ export class ValueTable {
     this.#replace = query(
       "UPDATE items SET cas = ?, expiry = ?, chunked = 0, value = ? WHERE id = ?",
     );
-    // Two blobs joined by || are a text of the same bytes; the cast makes it a blob again.
     this.#lengthen = query(
       "UPDATE items SET cas = ?, value = CAST(value || ? AS BLOB) WHERE id = ?",
     );
@@ -93,7 +109,7 @@ export class ValueTable {
       "SELECT id, length(bytes) FROM chunks WHERE id >= ? AND id < ? ORDER BY id DESC",
     );
     this.#chunks = query("SELECT bytes, cas FROM chunks WHERE id >= ? AND id < ? ORDER BY id");
-    this.#value = query("SELECT id, cas, expiry, chunked, value FROM items WHERE key = ?");
+    this.#value = query(READ_VALUE);
   }
 
   /** Forgets what was remembered of items: the file was changed elsewhere, or a group failed. */
@@ -104,16 +120,8 @@ export class ValueTable {
   /** The value of `key`; undefined when there is none, or it has expired. */
   read(key: string, nowSeconds: number): ValueRow | undefined {
     const row = this.#value.get(key);
-    if (row === undefined || isExpired(row[2], nowSeconds)) return undefined;
-    if (row[3] === 0) return { value: row[4], cas: row[1] };
-    // Item and chunks are two reads: another process must not write between them.
-    return this.#connection.snapshot(() => {
-      const again = this.#value.get(key);
-      if (again === undefined || isExpired(again[2], nowSeconds)) return undefined;
-      const chunks = this.#chunks.all(firstChunk(again[0]), firstChunk(again[0] + 1));
-      const value = Buffer.concat([again[4], ...chunks.map(([bytes]) => bytes)]);
-      return { value, cas: chunks.reduce((cas, chunk) => Math.max(cas, chunk[1]), again[1]) };
-    });
+    if (row === undefined || isExpired(row[0], nowSeconds)) return undefined;
+    return { value: row[2], cas: row[1] };
   }
 
   /** Carries out one operation. Call it in a transaction. */

@@ -106,7 +106,7 @@ export class VbucketTable {
     return logs;
   }
 
-  /** Begins a new branch of `vb` after `seq`. Call it in a transaction, and `load` when it failed. */
+  /** Begins a new branch of `vb` after `seq`. Call it in a transaction. */
   branch(vb: number, seq: number, random: Random): void {
     const vbuuid = newVbuuid(random);
     // Branches that began beyond the cut never were: nobody may stand on them.
