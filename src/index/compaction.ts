@@ -4,8 +4,9 @@
 //
 // Why a reader is right before, during and after it: an entry goes only when a newer one of the same
 // document in the same channel is in the stable clock. A reader of (S, T] whose T is before the newer
-// one gets neither; but its next interval begins at T and ends at or beyond the stable clock, and has
-// the newer one. So nothing is missed, and the older revision would have been superseded anyway.
+// one may get neither, or (from its cache, or in the middle of a round) an even older one; but its next
+// interval begins at T and ends at or beyond the stable clock, and has the newer one. So nothing is
+// missed; what was not sent, or sent late, is obsolete. Nothing is sent twice: intervals do not overlap.
 //
 // Records go before entries: an entry goes from a channel only when all records of its document up to
 // the superseding one are gone from the sequence documents. After a rollback that cuts off the
@@ -60,14 +61,32 @@ export interface CompactionContext {
   channels(): AsyncIterable<readonly string[]>;
 }
 
-/** A document as it was read, to be rewritten. */
-interface Candidate {
-  readonly want: WantedEntries;
-  readonly stored: StoredValue;
+/** What is compacted at a time: one channel in one column of vbuckets. */
+interface Pass {
+  readonly channel: string;
+  readonly column: Stripe;
+  /** Nothing beyond this clock is touched, and nothing beyond it supersedes. */
+  readonly upTo: Clock;
+  /** The live seqs of each vbucket of the column, ascending. */
+  readonly live: Map<number, Float64Array>;
+  /** For `*`: lowered to where superseded records may remain. */
+  readonly proven: Clock | undefined;
 }
 
-/** The live seqs of each vbucket of a column, ascending. */
-type Live = ReadonlyMap<number, Float64Array>;
+/** A document as it was read, and what it is to become. */
+interface Change {
+  readonly want: WantedEntries;
+  readonly stored: StoredValue;
+  readonly rewriting: Rewriting;
+}
+
+function operationOf({ want, stored, rewriting }: Change): KeyValueOperation {
+  const { key } = want;
+  const { cas } = stored;
+  return rewriting.value
+    ? { op: "replace", key, value: rewriting.value, cas }
+    : { op: "remove", key, cas };
+}
 
 /** Compacts one index, round after round, a bounded piece at a time. */
 export class Compactor {
@@ -169,9 +188,13 @@ export class Compactor {
     const source = await this.#context.source(channel, interval);
     const bytes = source.bytesOfVbuckets();
     for (const column of stripesOf(bytes, limits.COMPACTION_COLUMN_BYTES)) {
-      const wanted = source.documents(column);
+      // Older documents first: of what a document was, the oldest goes first.
+      const wanted = source.documents(column).sort((one, other) => {
+        return one.range.seqFrom - other.range.seqFrom;
+      });
       if (wanted.length === 0) continue;
       const live = new Map<number, Float64Array>();
+      const pass: Pass = { channel, column, upTo, live, proven };
       for (const stripe of stripesOf(bytes, limits.MAX_STRIPE_BYTES)) {
         const cut = {
           vbFrom: Math.max(stripe.vbFrom, column.vbFrom),
@@ -183,7 +206,7 @@ export class Compactor {
       const page = limits.REWRITE_PAGE_DOCUMENTS;
       for (let at = 0; at < wanted.length; at += page) {
         const part = wanted.slice(at, at + page);
-        yield await this.#rewrite(channel, part, column, upTo, live, proven);
+        yield await this.#rewrite(pass, part);
       }
     }
   }
@@ -212,74 +235,66 @@ export class Compactor {
     return wanted.length;
   }
 
-  async #rewrite(
-    channel: string,
-    wanted: readonly WantedEntries[],
-    column: Stripe,
-    upTo: Clock,
-    live: Live,
-    proven: Clock | undefined,
-  ): Promise<number> {
-    const { documents } = this.#context;
-    const found = await documents.collection.getMany(wanted.map(({ key }) => key));
-    const replaced: { operation: KeyValueOperation; candidate: Candidate; dropped: number }[] = [];
-    const empty: EmptyBlock[] = [];
-    for (const [i, want] of wanted.entries()) {
-      const stored = found[i];
-      if (!stored) continue;
-      const candidate = { want, stored };
-      if (!isSettled(want.range, upTo)) {
-        lower(proven, want.range, column);
-        continue;
-      }
-      const tables = documents.decode(want, stored.value);
-      const keeps = (table: EntryTable, index: number) => {
-        return this.#keeps(table, index, column, upTo, live);
-      };
-      const rewriting = rewriteOf(want, stored.value, tables, keeps, want.isSequences);
-      if (rewriting === "damaged") lower(proven, want.range, column);
-      if (want.isSequences) this.#keptRecords += keptIn(rewriting, tables);
-      if (rewriting === "leave" || rewriting === "damaged") continue;
-      const { value, dropped } = rewriting;
-      const { key } = want;
-      const { cas } = stored;
-      if (value)
-        replaced.push({ operation: { op: "replace", key, value, cas }, candidate, dropped });
-      else if (want.address) empty.push({ key, cas, address: want.address });
-      else replaced.push({ operation: { op: "remove", key, cas }, candidate, dropped });
+  /** Rewrites what has something to drop; what was appended to meanwhile, again. */
+  async #rewrite(pass: Pass, wanted: readonly WantedEntries[]): Promise<number> {
+    let left: readonly WantedEntries[] = wanted;
+    for (let tries = 0; left.length > 0 && tries < limits.MAX_REWRITE_TRIES; tries++) {
+      const changes = await this.#changesOf(pass, left);
+      if (this.#branchesAt !== this.#context.branches.version) return wanted.length;
+      left = await this.#carryOut(pass, changes);
+      this.counts.overtaken += left.length;
     }
+    for (const { range } of left) lower(pass.proven, range, pass.column);
     this.counts.documents += wanted.length;
-    if (this.#branchesAt !== this.#context.branches.version) return wanted.length;
-    await this.#carryOut(replaced, column, proven);
-    if (empty.length > 0) {
-      this.counts.removed += await removeBlocks(documents, channel, empty, this.#context.vbuckets);
-    }
     return wanted.length;
   }
 
-  async #carryOut(
-    replaced: readonly { operation: KeyValueOperation; candidate: Candidate; dropped: number }[],
-    column: Stripe,
-    proven: Clock | undefined,
-  ): Promise<void> {
-    if (replaced.length === 0) return;
-    const { collection } = this.#context.documents;
-    const results = await collection.batch(replaced.map(({ operation }) => operation));
-    for (const [i, { operation, candidate, dropped }] of replaced.entries()) {
-      if (!results[i]?.ok) {
-        this.counts.overtaken++;
-        lower(proven, candidate.want.range, column);
-        continue;
-      }
-      const bytes = operation.op === "replace" ? operation.value.length : 0;
-      if (operation.op === "replace") this.counts.rewritten++;
-      else this.counts.removed++;
-      this.counts.dropped += dropped;
-      this.counts.bytesSaved += candidate.stored.value.length - bytes;
+  async #changesOf(pass: Pass, wanted: readonly WantedEntries[]): Promise<Change[]> {
+    const { documents } = this.#context;
+    const found = await documents.collection.getMany(wanted.map(({ key }) => key));
+    const changes: Change[] = [];
+    for (const [i, want] of wanted.entries()) {
+      const stored = found[i];
+      if (!stored) continue;
+      const tables = documents.decode(want, stored.value);
+      const rewriting = rewriteOf(want, stored.value, tables, (table, index) => {
+        return this.#keeps(pass, table, index);
+      });
+      if (want.isSequences) this.#keptRecords += keptIn(rewriting, tables);
+      if (rewriting === "damaged") lower(pass.proven, want.range, pass.column);
+      if (typeof rewriting !== "string") changes.push({ want, stored, rewriting });
     }
+    return changes;
   }
 
-  #keeps(table: EntryTable, index: number, column: Stripe, upTo: Clock, live: Live): boolean {
+  /** Writes the changes; gives back the documents that had changed meanwhile. */
+  async #carryOut(pass: Pass, changes: readonly Change[]): Promise<WantedEntries[]> {
+    const { documents, vbuckets } = this.#context;
+    const empty: EmptyBlock[] = [];
+    const others: Change[] = [];
+    for (const change of changes) {
+      const { want, stored, rewriting } = change;
+      const { address, key } = want;
+      if (rewriting.value || !address) others.push(change);
+      else empty.push({ key, cas: stored.cas, address });
+    }
+    const results = await documents.collection.batch(others.map(operationOf));
+    const overtaken = others.filter((_change, i) => !results[i]?.ok).map(({ want }) => want);
+    for (const [i, { stored, rewriting }] of others.entries()) {
+      if (!results[i]?.ok) continue;
+      if (rewriting.value) this.counts.rewritten++;
+      else this.counts.removed++;
+      this.counts.dropped += rewriting.dropped;
+      this.counts.bytesSaved += stored.value.length - (rewriting.value?.length ?? 0);
+    }
+    if (empty.length > 0) {
+      this.counts.removed += await removeBlocks(documents, pass.channel, empty, vbuckets);
+    }
+    return overtaken;
+  }
+
+  #keeps(pass: Pass, table: EntryTable, index: number): boolean {
+    const { column, upTo, live } = pass;
     const vb = table.vb[index]!;
     const seq = table.seq[index]!;
     if (vb < column.vbFrom || vb >= column.vbTo) return true;
@@ -306,18 +321,6 @@ function includes(sorted: Float64Array, value: number): boolean {
     else high = middle;
   }
   return sorted[low] === value;
-}
-
-/** Whether nearly all vbuckets that have reached the range are beyond it: little will be appended. */
-function isSettled(range: Range, clock: Clock): boolean {
-  let reached = 0;
-  let beyond = 0;
-  for (let vb = range.vbFrom; vb < range.vbTo; vb++) {
-    if (clock[vb]! < range.seqFrom || clock[vb] === 0) continue;
-    reached++;
-    if (clock[vb]! >= range.seqTo - 1) beyond++;
-  }
-  return reached > 0 && beyond >= reached * limits.SETTLED_SHARE;
 }
 
 /** Takes out of `proven` what lies in or beyond a document that was not rewritten. */

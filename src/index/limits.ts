@@ -105,17 +105,14 @@ export const MIN_ROUND_GROWTH = 0.25;
 /** Documents that a compaction rewrites at once. */
 export const REWRITE_PAGE_DOCUMENTS = 16;
 
-/** A block is rewritten when at least this share of its entries would go. */
-export const MIN_COMPACTION_GAIN = 0.1;
+/** Times that a document is rewritten when it was appended to meanwhile. */
+export const MAX_REWRITE_TRIES = 4;
 
 /** A document is rewritten when at least this share of its bytes was appended since it last was. */
 export const MIN_APPENDED_SHARE = 0.5;
 
 /** Bytes from which a compacted chunk is compressed. */
 export const MIN_COMPRESSED_BYTES = 256;
-
-/** Of the vbuckets that reached a document, the share that must be beyond it for it to be settled. */
-export const SETTLED_SHARE = 0.9;
 
 /** Mutations that a check computes anew at once, about. */
 export const VERIFY_STRIPE_MUTATIONS = 200_000;

@@ -3,7 +3,7 @@
 import { MalformedBytes } from "../clock/bytes.ts";
 import { type EntryTable, packEntry, packIdentity } from "./entry-codec.ts";
 import { decodeHeader, encodeFrame, encodeHeader, type Kind, readFrames } from "./frame.ts";
-import { MIN_APPENDED_SHARE, MIN_COMPACTION_GAIN } from "./limits.ts";
+import { MIN_APPENDED_SHARE } from "./limits.ts";
 import { PackWriter } from "./pack.ts";
 import type { WantedEntries } from "./sources.ts";
 
@@ -25,15 +25,12 @@ interface Kept {
  * Rewrites a document with the entries that `keeps` says stay, each once, sorted, as one chunk. Gives
  * "leave" when that is not worth it, and "damaged" when a part of the document can't be read: it is
  * left for a person to look at.
- *
- * @param strict rewrite as soon as a single entry goes
  */
 export function rewriteOf(
   want: WantedEntries,
   document: Uint8Array,
   tables: readonly EntryTable[],
   keeps: (table: EntryTable, index: number) => boolean,
-  strict: boolean,
 ): Rewriting | "leave" | "damaged" {
   let total = 0;
   const kept: Kept[] = [];
@@ -45,10 +42,9 @@ export function rewriteOf(
   }
   const once = sortedOnce(kept);
   const dropped = total - once.length;
-  const gain = total === 0 || dropped >= (strict ? 1 : total * MIN_COMPACTION_GAIN);
   const appended = appendedShare(document);
   if (appended === undefined) return "damaged";
-  if (!gain && appended < MIN_APPENDED_SHARE) return "leave";
+  if (total > 0 && dropped === 0 && appended < MIN_APPENDED_SHARE) return "leave";
   if (once.length === 0) return { value: undefined, dropped, kept: 0 };
   return { value: newDocument(want, document, once), dropped, kept: once.length };
 }
