@@ -13,7 +13,7 @@ import { createDocumentStore, type DocumentStoreHandle } from "../documents/stor
 import { type Index, openIndex } from "../index/open.ts";
 import { channelHash } from "../index/shape.ts";
 import { ALL_CHANNEL } from "../index/types.ts";
-import { createChangesEngine } from "../replication/engine.ts";
+import { createChangesEngine, type RunningChangesEngine } from "../replication/engine.ts";
 import type { ChangesEngine } from "../replication/types.ts";
 import type { Random } from "../runtime/random.ts";
 import type { Time } from "../runtime/time.ts";
@@ -50,11 +50,15 @@ export async function openDatabase(options: DatabaseOptions): Promise<OpenDataba
   const feeder = new IndexFeeder(index, problems);
   const live = new LiveSettings(settings);
   let controller: Controller | undefined;
+  let changes: RunningChangesEngine | undefined;
   const documents = createDocumentStore({
     bucket,
     settings: { limits: live.limits },
     syncFunction: feeder.paced(() => syncFunction.current),
-    onSaved: writer === "feed" ? () => {} : (mutation) => feeder.saved(mutation),
+    onSaved: (mutation) => {
+      if (writer === "frontend") feeder.saved(mutation);
+      changes?.saved(mutation);
+    },
     stableSeq: (vb) => controller?.head().clock[vb] ?? 0,
     time,
     random,
@@ -82,7 +86,7 @@ export async function openDatabase(options: DatabaseOptions): Promise<OpenDataba
     end();
     throw error;
   }
-  const changes = createChangesEngine({
+  changes = createChangesEngine({
     vbuckets,
     stable: controller,
     lookup: controller.lookup,
@@ -91,6 +95,7 @@ export async function openDatabase(options: DatabaseOptions): Promise<OpenDataba
     documents,
     channelHash,
     visible: () => [ALL_CHANNEL],
+    eager: () => live.current.changes.mode === "eager",
   });
   return new OpenDatabase({
     bucket,
@@ -145,7 +150,7 @@ interface Parts {
   readonly feeder: IndexFeeder;
   readonly documents: DocumentStoreHandle;
   readonly controller: Controller;
-  readonly changes: ChangesEngine & { close(): void };
+  readonly changes: RunningChangesEngine;
   readonly end: () => void;
 }
 

@@ -9,13 +9,15 @@ import { formatTick, parseSequence } from "../clock/sequence.ts";
 import type { Clock, Stable } from "../clock/tick.ts";
 import type { LookupMap, StableClock } from "../controller/ports.ts";
 import type { Actor, DocumentStore } from "../documents/types.ts";
-import { ALL_CHANNEL, EntryFlag, type IndexReader } from "../index/types.ts";
+import { ALL_CHANNEL, EntryFlag, type IndexMutation, type IndexReader } from "../index/types.ts";
+import { DescendingFeed } from "./descending.ts";
+import { EagerRows } from "./eager.ts";
 import { StableFeed } from "./feed.ts";
 import { MAX_FEED_CHANNELS, MAX_FEED_DOCUMENTS } from "./limits.ts";
 import { type Change, mergeChannels } from "./merge.ts";
 import type { FeedSource, Place, Waiting } from "./ports.ts";
 import type { ChangesEngine, ChangesFeed, ChangesOptions } from "./types.ts";
-import { WakeTable } from "./wake-table.ts";
+import { WakeTable, type WatchedChannels } from "./wake-table.ts";
 
 /** What {@link createChangesEngine} needs. */
 export interface ChangesEngineOptions {
@@ -29,18 +31,33 @@ export interface ChangesEngineOptions {
   readonly channelHash: (channel: string) => number;
   /** The channels that the actor may see; `["*"]`: every document. */
   readonly visible: (actor: Actor) => readonly string[];
+  /** Whether feeds that do not say are eager. */
+  readonly eager?: () => boolean;
 }
 
-/** Creates the changes engine of a database. `close` ends its subscription. */
-export function createChangesEngine(
-  options: ChangesEngineOptions,
-): ChangesEngine & { close(): void } {
+/** A changes engine, and what its gateway tells it. */
+export interface RunningChangesEngine extends ChangesEngine {
+  /** A save of this node is durable: for eager feeds. */
+  saved(mutation: IndexMutation): void;
+  /** Ends the subscription to the stable clock. */
+  close(): void;
+}
+
+/** Creates the changes engine of a database. */
+export function createChangesEngine(options: ChangesEngineOptions): RunningChangesEngine {
   return new Engine(options);
 }
 
-class Engine implements ChangesEngine {
+/** An eager feed with its rows. */
+interface Eager {
+  readonly rows: EagerRows;
+  feed: Waiting | undefined;
+}
+
+class Engine implements RunningChangesEngine {
   readonly #options: ChangesEngineOptions;
   readonly #wake = new WakeTable<Waiting>();
+  readonly #eager = new WakeTable<Eager>();
   readonly #unsubscribe: () => void;
   /** The newest tick that the feeds were told of. */
   #head: Stable;
@@ -71,26 +88,61 @@ class Engine implements ChangesEngine {
   async open(actor: Actor, options: ChangesOptions): Promise<ChangesFeed> {
     const { lookup, vbuckets, branches, visible } = this.#options;
     const channels = wantedChannels(visible(actor), options.channels);
-    const source = this.#source(actor, options, channels);
-    if (options.since === "now") return this.#opened(new StableFeed(source, this.#head, undefined));
-    const sequence = parseSequence(options.since);
-    const { from, within } = await resolvePosition(sequence, lookup, vbuckets, branches);
-    return this.#opened(new StableFeed(source, from, within));
+    const { from, within } =
+      options.since === "now"
+        ? { from: this.#head, within: undefined }
+        : await resolvePosition(parseSequence(options.since), lookup, vbuckets, branches);
+    if (options.descending) {
+      const source = this.#source(actor, options, channels, undefined);
+      return this.#opened(new DescendingFeed(source, from));
+    }
+    const eager =
+      (options.eager ?? this.#options.eager?.()) ? this.#eagerRows(channels) : undefined;
+    const feed = new StableFeed(this.#source(actor, options, channels, eager), from, within);
+    if (eager) eager.feed = feed;
+    return this.#opened(feed);
   }
 
-  #opened(feed: ChangesFeed): ChangesFeed {
+  #opened<Feed extends ChangesFeed>(feed: Feed): Feed {
     this.#open++;
     return feed;
   }
 
-  #source(actor: Actor, options: ChangesOptions, channels: readonly string[]): FeedSource {
-    const { documents, lookup, branches, index, vbuckets, channelHash } = this.#options;
+  #eagerRows(channels: readonly string[]): Eager {
+    const all = channels.includes(ALL_CHANNEL);
+    const eager: Eager = { rows: new EagerRows(all ? "all" : channels), feed: undefined };
+    this.#eager.add(eager, this.#watched(channels));
+    return eager;
+  }
+
+  saved(mutation: IndexMutation): void {
+    if (this.#eager.size === 0) return;
+    const { channelHash } = this.#options;
+    const hashes = new Set(mutation.channels.map(channelHash));
+    for (const { channel } of mutation.removals) hashes.add(channelHash(channel));
+    for (const { rows, feed } of this.#eager.concerned(hashes)) {
+      rows.saved(mutation);
+      if (rows.waiting) feed?.nudge();
+    }
+  }
+
+  #watched(channels: readonly string[]): WatchedChannels {
+    return channels.includes(ALL_CHANNEL) ? "all" : channels.map(this.#options.channelHash);
+  }
+
+  #source(
+    actor: Actor,
+    options: ChangesOptions,
+    channels: readonly string[],
+    eager: Eager | undefined,
+  ): FeedSource {
+    const { documents, lookup, branches, index, vbuckets } = this.#options;
     const ids = options.docIds === undefined ? undefined : new Set(options.docIds);
     if (ids !== undefined && ids.size > MAX_FEED_DOCUMENTS) {
       throw new TidegateError("too_large", `doc_ids: at most ${MAX_FEED_DOCUMENTS} documents`);
     }
     const inVbuckets = ids && new Set(Array.from(ids, (id) => vbucketOf(id, vbuckets)));
-    const hashes = channels.includes(ALL_CHANNEL) ? "all" : channels.map(channelHash);
+    const watched = this.#watched(channels);
     return {
       options,
       actor,
@@ -112,10 +164,12 @@ class Engine implements ChangesEngine {
         entry.revId !== "" &&
         (ids === undefined || ids.has(entry.docId)) &&
         !(options.activeOnly && (left !== undefined || entry.flags & EntryFlag.deleted)),
-      watch: (feed: Waiting) => this.#wake.add(feed, hashes),
-      unwatch: (feed: Waiting) => this.#wake.remove(feed, hashes),
+      watch: (feed: Waiting) => this.#wake.add(feed, watched),
+      unwatch: (feed: Waiting) => this.#wake.remove(feed, watched),
+      eager: eager?.rows,
       closed: () => {
         this.#open--;
+        if (eager) this.#eager.remove(eager, watched);
       },
     };
   }

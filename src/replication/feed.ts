@@ -2,9 +2,10 @@
 // index, merged and printed. Pull-based: a slow reader's ticks are conflated by themselves.
 
 import { assert } from "../base/assert.ts";
-import { formatInterval, formatTick } from "../clock/sequence.ts";
+import { formatEager, formatInterval, formatTick } from "../clock/sequence.ts";
 import type { Stable } from "../clock/tick.ts";
 import { type Details, needsDetails, readDetails } from "./details.ts";
+import type { EagerRows } from "./eager.ts";
 import { MAX_BATCH_DOCUMENTS, MAX_BATCH_ROWS, ROWS_PER_POSITION } from "./limits.ts";
 import type { Change } from "./merge.ts";
 import type { FeedSource, Place, Waiting } from "./ports.ts";
@@ -79,13 +80,40 @@ export class StableFeed implements ChangesFeed, Waiting {
         const head = this.#source.head();
         if (head.tick > this.#from.tick) this.#begin(head, undefined);
       }
-      const rows = this.#interval === undefined ? [] : await this.#fill(this.#interval, signal);
+      const rows = this.#interval === undefined ? [] : await this.#next(this.#interval, signal);
       const caughtUp = this.#caughtUp();
+      if (rows.length === 0 && caughtUp && this.#source.eager?.waiting) {
+        const ahead = await this.#ahead(this.#source.eager);
+        if (ahead !== undefined) return ahead;
+      }
       if (rows.length > 0 || (caughtUp && !wait)) return this.#batch(rows, caughtUp);
       if (signal?.aborted) break;
       if (caughtUp) await this.#wait(signal);
     }
     return this.#batch([], this.#caughtUp());
+  }
+
+  /** Rows beyond the stable clock; undefined when there are none. */
+  async #ahead(eager: EagerRows): Promise<ChangesBatch | undefined> {
+    const { documents, actor, options, wants } = this.#source;
+    const changes = eager.take(this.#from.clock).filter(wants);
+    changes.length = Math.min(changes.length, this.#left);
+    const details = needsDetails(options)
+      ? await readDetails(changes, options, documents, actor)
+      : undefined;
+    // What documents make too large now comes with its tick, and so does what goes over the limit.
+    if (details !== undefined) changes.length = details.length;
+    const { tick } = this.#from;
+    const rows = changes.map((change, i) => {
+      const { vb, seq } = change.entry;
+      eager.sent(vb, seq);
+      return rowText(formatEager(tick, vb, seq), change, details?.[i]?.leaves, details?.[i]?.doc);
+    });
+    const last = changes.at(-1);
+    if (last === undefined) return undefined;
+    this.#left -= rows.length;
+    const lastSeq = formatEager(tick, last.entry.vb, last.entry.seq);
+    return { rows, lastSeq, caughtUp: this.#caughtUp(), done: this.#left <= 0 };
   }
 
   #caughtUp(): boolean {
@@ -125,6 +153,17 @@ export class StableFeed implements ChangesFeed, Waiting {
     await interval?.changes.return?.();
   }
 
+  /** As {@link #fill}. When it fails, the next call goes on after what was given out. */
+  async #next(interval: Interval, signal: AbortSignal | undefined): Promise<string[]> {
+    try {
+      return await this.#fill(interval, signal);
+    } catch (error) {
+      this.#begin(interval.to, interval.place);
+      await interval.changes.return?.();
+      throw error;
+    }
+  }
+
   /** Gives out the next rows of the interval; when it is used up, the feed stands at its end. */
   async #fill(interval: Interval, signal: AbortSignal | undefined): Promise<string[]> {
     const { options, documents, actor } = this.#source;
@@ -155,6 +194,7 @@ export class StableFeed implements ChangesFeed, Waiting {
     }
     const texts = new Positions(this.#from, interval.to, before);
     if (!more) {
+      this.#source.eager?.covered(interval.to.clock);
       this.#from = interval.to;
       this.#interval = undefined;
     }
@@ -179,10 +219,17 @@ export class StableFeed implements ChangesFeed, Waiting {
     const changes: Change[] = [];
     while (interval.at < interval.buffer.length && changes.length < most) {
       const change = interval.buffer[interval.at++] as Change;
-      if (this.#source.wants(change)) changes.push(change);
-      else interval.place = { vb: change.entry.vb, seq: change.entry.seq };
+      const { vb, seq } = change.entry;
+      const sent = this.#source.eager?.wasSent(vb, seq) ?? false;
+      if (!sent && this.#source.wants(change)) changes.push(change);
+      else interval.place = { vb, seq };
     }
     return changes;
+  }
+
+  /** A local save waits to be sent ahead. */
+  nudge(): void {
+    this.#awake?.(this.#source.head());
   }
 
   /** Waits for a tick that may concern this feed, for `signal`, or for the feed's end. */

@@ -4,6 +4,7 @@ import type { Branches } from "../clock/branches.ts";
 import type { Clock, Stable } from "../clock/tick.ts";
 import type { LookupMap } from "../controller/ports.ts";
 import type { Actor, DocumentStore } from "../documents/types.ts";
+import type { EagerRows } from "./eager.ts";
 import type { Change } from "./merge.ts";
 import type { ChangesOptions } from "./types.ts";
 
@@ -17,6 +18,8 @@ export interface Place {
 export interface Waiting {
   /** A tick came that may concern this feed. `before` is the stable clock just before it. */
   wake(before: Stable): void;
+  /** Something waits in the feed's `eager` rows. */
+  nudge(): void;
 }
 
 /** The engine, as one feed sees it. */
@@ -26,6 +29,8 @@ export interface FeedSource {
   readonly documents: DocumentStore;
   readonly lookup: LookupMap;
   readonly branches: Branches;
+  /** Rows ahead of the stable clock, when the reader wants them. */
+  readonly eager: EagerRows | undefined;
   /** The newest tick that this node knows. */
   head(): Stable;
   /** The changes of the reader's channels in `(from, to]` after `start`, merged. */

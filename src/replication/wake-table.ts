@@ -10,6 +10,11 @@ export class WakeTable<Feed> {
   /** Feeds that look at some channels only. */
   readonly #watchingSome = new Set<Feed>();
 
+  /** Feeds in the table. */
+  get size(): number {
+    return this.#watchingAll.size + this.#watchingSome.size;
+  }
+
   add(feed: Feed, channels: WatchedChannels): void {
     if (channels === "all") {
       this.#watchingAll.add(feed);

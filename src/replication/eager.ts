@@ -1,0 +1,73 @@
+// Rows ahead of the stable clock: what this node saved itself, for one feed. They come again with
+// the tick that covers them, and are then left out.
+
+import type { Clock } from "../clock/tick.ts";
+import { EntryFlag, type IndexMutation } from "../index/types.ts";
+import { MAX_EAGER_QUEUED, MAX_EAGER_SENT } from "./limits.ts";
+import type { Change } from "./merge.ts";
+
+/** The rows of one feed that are ahead of the stable clock. */
+export class EagerRows {
+  /** The channels that the feed reads; "all": every document. */
+  readonly #channels: ReadonlySet<string> | "all";
+  /** Saved and not yet sent: the newest of each document. */
+  readonly #queue = new Map<string, Change>();
+  /** Sent ahead, by (vb, seq), in the order they were sent. */
+  readonly #sent = new Map<string, { readonly vb: number; readonly seq: number }>();
+
+  constructor(channels: readonly string[] | "all") {
+    this.#channels = channels === "all" ? "all" : new Set(channels);
+  }
+
+  /** Whether something waits to be sent. */
+  get waiting(): boolean {
+    return this.#queue.size > 0;
+  }
+
+  /** Takes a save. What does not fit comes with its tick. */
+  saved(mutation: IndexMutation): void {
+    const left = this.#leftBy(mutation);
+    if (left === "unseen") return;
+    if (this.#queue.size + this.#sent.size >= Math.min(MAX_EAGER_QUEUED, MAX_EAGER_SENT)) return;
+    const { vb, seq, docId, revId, supersedes } = mutation;
+    const flags = mutation.flags | (left === undefined ? 0 : EntryFlag.removed);
+    this.#queue.delete(docId);
+    const entry = { vb, seq, branch: 0, flags, docId, revId, supersedes };
+    this.#queue.set(docId, { entry, left });
+  }
+
+  /** The wanted channels that the document left with this mutation; undefined: it is in one. */
+  #leftBy(mutation: IndexMutation): readonly string[] | undefined | "unseen" {
+    const channels = this.#channels;
+    if (channels === "all") return undefined;
+    if (mutation.channels.some((channel) => channels.has(channel))) return undefined;
+    const left = mutation.removals.filter(
+      ({ channel, seq }) => seq === mutation.seq && channels.has(channel),
+    );
+    return left.length === 0 ? "unseen" : left.map(({ channel }) => channel);
+  }
+
+  /** What is to be sent now: what `stable` does not cover yet. */
+  take(stable: Clock): Change[] {
+    const changes = [...this.#queue.values()];
+    this.#queue.clear();
+    return changes.filter(({ entry }) => entry.seq > (stable[entry.vb] ?? 0));
+  }
+
+  /** Says that this row was sent ahead. */
+  sent(vb: number, seq: number): void {
+    this.#sent.set(`${vb}.${seq}`, { vb, seq });
+  }
+
+  /** Whether this row was sent ahead. */
+  wasSent(vb: number, seq: number): boolean {
+    return this.#sent.size > 0 && this.#sent.has(`${vb}.${seq}`);
+  }
+
+  /** Forgets what `stable` covers: it will not come again. */
+  covered(stable: Clock): void {
+    for (const [name, { vb, seq }] of this.#sent) {
+      if (seq <= (stable[vb] ?? 0)) this.#sent.delete(name);
+    }
+  }
+}
