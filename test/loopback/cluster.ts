@@ -5,8 +5,8 @@ import type { AddressInfo } from "node:net";
 import type { EmbeddedBucket } from "../../src/bucket/embedded/embedded-bucket.ts";
 import { LoopbackNode } from "./node.ts";
 
-/** The collections of the loopback bucket: name -> id. `_default` is the documents' one too. */
-export const COLLECTIONS = { documents: 8, metadata: 9, index: 10 } as const;
+/** The collections of the loopback bucket: name -> id. The documents are in the default one. */
+export const COLLECTIONS = { _default: 0, tidegate_metadata: 8, tidegate_index: 9 } as const;
 
 /** Who may log in. */
 export interface LoopbackUser {

@@ -264,7 +264,7 @@ function mutationFrame(mutation: FeedMutation, withBody: boolean): FrameParts {
     dataType: json | (hasAttributes ? DataType.xattr : 0),
     cas: mutation.cas,
     extras,
-    key: encodeCollectionKey(COLLECTIONS.documents, mutation.key),
+    key: encodeCollectionKey(COLLECTIONS._default, mutation.key),
     value: hasAttributes ? joinValue(mutation.xattrs, body) : body,
   };
 }

@@ -35,7 +35,7 @@ export async function carryOut(
   const { collectionId, key } = features.has(Feature.collections)
     ? decodeCollectionKey(frame.key)
     : { collectionId: 0, key: frame.key.toString("utf8") };
-  if (collectionId === COLLECTIONS.documents) {
+  if (collectionId === COLLECTIONS._default) {
     return isSubdocument(frame.opcode)
       ? subdocument(bucket, frame, key)
       : wholeDocument(bucket, frame, key);
@@ -55,9 +55,10 @@ export async function carryOut(
   return { cas: result!.cas, value };
 }
 
-function collectionOf(bucket: EmbeddedBucket, id: number): KeyValueCollection | undefined {
-  if (id === COLLECTIONS.metadata) return bucket.metadata;
-  return id === COLLECTIONS.index ? bucket.index : undefined;
+/** The collection with this id, documents aside. */
+export function collectionOf(bucket: EmbeddedBucket, id: number): KeyValueCollection | undefined {
+  if (id === COLLECTIONS.tidegate_metadata) return bucket.metadata;
+  return id === COLLECTIONS.tidegate_index ? bucket.index : undefined;
 }
 
 function operationOf(frame: Frame, key: string): KeyValueOperation {

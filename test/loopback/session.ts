@@ -12,13 +12,15 @@ import { COLLECTIONS } from "./cluster.ts";
 import { DcpProducer } from "./dcp-producer.ts";
 import { carryOut, isKeyValue } from "./key-value.ts";
 import type { LoopbackNode } from "./node.ts";
+import { isRangeScan, itemCounts, RangeScans } from "./range-scans.ts";
 import { ScramServer } from "./scram-server.ts";
 
 /** Opcodes that only a test peer needs to know. */
 const ERROR_MAP = 0xfe;
 
-/** What a handler answers with; undefined: no answer. */
-export type Answer = Omit<FrameParts, "opcode" | "opaque" | "magic"> | undefined;
+/** What a handler answers with, one frame or several; undefined: no answer. */
+export type Answer = AnswerFrame | readonly AnswerFrame[] | undefined;
+type AnswerFrame = Omit<FrameParts, "opcode" | "opaque" | "magic">;
 
 const GRANTED: ReadonlySet<number> = new Set(
   Object.values(Feature).filter((f) => f !== Feature.tls),
@@ -35,6 +37,7 @@ export class Session {
   #loggedIn = false;
   #bucketSelected = false;
   #producer: DcpProducer | undefined;
+  readonly #scans = new RangeScans();
   /** Requests of one connection are carried out in order. */
   #turn: Promise<void> = Promise.resolve();
 
@@ -100,7 +103,10 @@ export class Session {
       if (answer === undefined || this.#socket.destroyed) return;
       const { delayMs } = this.node.faults;
       if (delayMs > 0) await new Promise((resolve) => setTimeout(resolve, delayMs));
-      this.send({ ...answer, magic: Magic.response, opcode: frame.opcode, opaque: frame.opaque });
+      const head = { magic: Magic.response, opcode: frame.opcode, opaque: frame.opaque };
+      for (const part of Array.isArray(answer) ? answer : [answer]) {
+        this.send({ ...part, ...head });
+      }
       if (frame.opcode === Opcode.dcpStreamRequest) this.#producer?.answered(frame.vb);
     });
   }
@@ -129,7 +135,8 @@ export class Session {
     if (!this.#bucketSelected) return { vbOrStatus: Status.noBucket };
     if (frame.opcode === Opcode.collectionsGetManifest) return { value: manifest(), dataType: 1 };
     if (frame.opcode === Opcode.collectionsGetId) return collectionId(frame);
-    if (isKeyValue(frame.opcode)) return this.#keyValue(frame);
+    if (frame.opcode === Opcode.stat) return itemCounts(this.node);
+    if (isKeyValue(frame.opcode) || isRangeScan(frame.opcode)) return this.#keyValue(frame);
     return this.#dcp(frame);
   }
 
@@ -185,7 +192,9 @@ export class Session {
       faults.temporaryFailures--;
       return { vbOrStatus: Status.temporaryFailure };
     }
-    const answer = await carryOut(cluster.bucket, frame, this.#features);
+    const answer = isRangeScan(frame.opcode)
+      ? await this.#scans.carryOut(cluster.bucket, frame)
+      : await carryOut(cluster.bucket, frame, this.#features);
     if (faults.lostAnswers > 0) {
       faults.lostAnswers--;
       return undefined;
@@ -204,10 +213,9 @@ export class Session {
 }
 
 function manifest(): Buffer {
-  const collections = [
-    { name: "_default", uid: "0" },
-    ...Object.entries(COLLECTIONS).map(([name, uid]) => ({ name, uid: uid.toString(16) })),
-  ];
+  const collections = Object.entries(COLLECTIONS).map(([name, uid]) => {
+    return { name, uid: uid.toString(16) };
+  });
   return Buffer.from(
     JSON.stringify({ uid: "1", scopes: [{ name: "_default", uid: "0", collections }] }),
   );
@@ -216,7 +224,7 @@ function manifest(): Buffer {
 function collectionId(frame: Frame): Answer {
   const path = (frame.value.length > 0 ? frame.value : frame.key).toString("utf8");
   const name = path.split(".").at(-1) ?? "";
-  const id = name === "_default" ? 0 : COLLECTIONS[name as keyof typeof COLLECTIONS];
+  const id = COLLECTIONS[name as keyof typeof COLLECTIONS];
   if (id === undefined) return { vbOrStatus: Status.unknownCollection };
   const extras = Buffer.alloc(12);
   extras.writeBigUInt64BE(1n, 0);

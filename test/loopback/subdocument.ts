@@ -55,17 +55,20 @@ export async function subdocument(
   key: string,
 ): Promise<Answer> {
   const item = await bucket.documents.get(key);
-  if (frame.opcode === Opcode.subdocMultiLookup) return lookup(frame, item);
+  if (frame.opcode === Opcode.subdocMultiLookup) {
+    const log = (await bucket.feed.failoverLogs())[frame.vb] ?? [];
+    return lookup(frame, item, log[0]?.vbuuid ?? "0");
+  }
   return mutate(bucket, frame, key, item);
 }
 
-function lookup(frame: Frame, item: StoredDocument | undefined): Answer {
+function lookup(frame: Frame, item: StoredDocument | undefined, vbuuid: string): Answer {
   const flags = frame.extras[0] ?? 0;
   const visible = item !== undefined && (!item.deleted || (flags & DocumentFlag.accessDeleted) > 0);
   if (!visible) return { vbOrStatus: Status.keyNotFound };
   let failed = false;
   const parts = readSpecs(frame.value, false).map((spec) => {
-    const value = look(item, spec);
+    const value = look(item, spec, vbuuid);
     failed ||= value === undefined;
     const bytes = spec.opcode === PathOpcode.exists ? Buffer.alloc(0) : (value ?? Buffer.alloc(0));
     const head = Buffer.alloc(6);
@@ -83,7 +86,7 @@ function lookup(frame: Frame, item: StoredDocument | undefined): Answer {
   return { vbOrStatus: status, cas: item.cas, value: Buffer.concat(parts) };
 }
 
-function look(item: StoredDocument, spec: Spec): Buffer | undefined {
+function look(item: StoredDocument, spec: Spec, vbuuid: string): Buffer | undefined {
   if ((spec.flags & PathFlag.attribute) === 0) {
     return item.body === undefined ? undefined : Buffer.from(item.body);
   }
@@ -94,6 +97,8 @@ function look(item: StoredDocument, spec: Spec): Buffer | undefined {
       deleted: item.deleted,
       exptime: item.expiry,
       CAS: `0x${item.cas.toString(16).padStart(16, "0")}`,
+      vbucket_uuid: `0x${vbuuid}`,
+      ...placeOf(item),
     };
   } else if (name === "$XTOC") {
     value = Object.keys(item.xattrs);
@@ -105,6 +110,12 @@ function look(item: StoredDocument, spec: Spec): Buffer | undefined {
   }
   for (const key of keys) value = (value as JsonObject | undefined)?.[key];
   return value === undefined ? undefined : Buffer.from(JSON.stringify(value));
+}
+
+/** Where the gateway's own last write of the item landed, as far as its attribute tells. */
+function placeOf(item: StoredDocument): JsonObject {
+  const sync = JSON.parse(item.xattrs._sync ?? "null") as { seq?: string } | null;
+  return sync?.seq === undefined ? {} : { seqno: sync.seq };
 }
 
 async function mutate(
@@ -119,6 +130,7 @@ async function mutate(
   const refused = admit(frame, flags, item);
   if (refused !== undefined) return { vbOrStatus: refused };
   let body = item?.deleted ? undefined : item?.body;
+  let strip = false;
   const xattrs: JsonObject = {};
   const macros: Macro[] = [];
   for (const [at, spec] of readSpecs(frame.value, true).entries()) {
@@ -129,6 +141,10 @@ async function mutate(
       continue;
     }
     const [attribute, ...keys] = spec.path.split(".") as [string, ...string[]];
+    if (spec.opcode === PathOpcode.delete) {
+      strip = true;
+      continue;
+    }
     const macro = MACROS[spec.value.toString("utf8")];
     if ((spec.flags & PathFlag.expandMacros) !== 0 && macro !== undefined) {
       macros.push({ path: [attribute, ...keys], value: macro });
@@ -139,6 +155,12 @@ async function mutate(
     } else {
       xattrs[attribute] = JSON.parse(spec.value.toString("utf8")) as Json;
     }
+  }
+  if (strip) {
+    // The one use of removing an attribute: a purge.
+    const purged = await bucket.documents.purge(key, item?.cas ?? 0n);
+    if (!purged.ok) return { vbOrStatus: Status.keyExists };
+    return { cas: purged.cas, extras: mutationTokenOf(purged) };
   }
   const result = await bucket.documents.write({
     key,

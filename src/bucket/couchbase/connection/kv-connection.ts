@@ -31,7 +31,7 @@ export interface KvConnectionEvents {
 
 interface PendingRequest {
   readonly parts: FrameParts;
-  readonly answered: (frame: Frame) => void;
+  readonly answered: (frame: Frame) => "more" | "done";
   readonly failed: (error: TidegateError) => void;
   deadlineMs: number;
 }
@@ -78,16 +78,23 @@ export class KvConnection {
 
   /** Sends a request and resolves with its response, whatever its status. */
   request(parts: FrameParts): Promise<Frame> {
-    return new Promise((resolve, reject) => this.call(parts, resolve, reject));
+    return new Promise((resolve, reject) => {
+      const answered = (frame: Frame) => {
+        resolve(frame);
+        return "done" as const;
+      };
+      this.call(parts, answered, reject);
+    });
   }
 
   /**
    * As `request`, but `answered` runs before any later frame is looked at. A stream's first messages
-   * may come in the same chunk as the response that opens it.
+   * may come in the same chunk as the response that opens it. When `answered` gives "more", further
+   * frames with the same opaque belong to the answer.
    */
   call(
     parts: FrameParts,
-    answered: (frame: Frame) => void,
+    answered: (frame: Frame) => "more" | "done",
     failed: (error: TidegateError) => void,
   ): void {
     const request = { parts, answered, failed, deadlineMs: 0 };
@@ -156,8 +163,13 @@ export class KvConnection {
     const request = this.#pending.get(frame.opaque);
     // A response whose request timed out: the answer is no longer of use.
     if (request === undefined) return;
+    // Taken out first and put back at the end: the order of the map is that of the deadlines.
     this.#pending.delete(frame.opaque);
-    request.answered(frame);
+    if (request.answered(frame) === "more" && !this.#closed) {
+      request.deadlineMs = this.#time.monotonicMs() + this.#timeoutMs;
+      this.#pending.set(frame.opaque, request);
+      return;
+    }
     const next = this.#waiting.shift();
     if (next !== undefined) this.#start(next);
   }

@@ -180,6 +180,7 @@ export class NodeConsumer {
         this.#requestsInFlight--;
         this.#streamAnswered(stream, answer);
         this.#requestStreams();
+        return "done";
       },
       // A lost connection hands back all its streams in `#lost`; a time-out is made to end so too.
       (error) => link.connection.close(`A stream request failed: ${error.message}`),

@@ -12,6 +12,7 @@ import type { Log } from "../../../base/log.ts";
 import type { Random } from "../../../runtime/random.ts";
 import { sleep, type Time } from "../../../runtime/time.ts";
 import type { Topology } from "../cluster/topology.ts";
+import type { KvConnection } from "../connection/kv-connection.ts";
 import type { Frame, FrameParts } from "../wire/frame.ts";
 import { nameOf, Status } from "../wire/opcodes.ts";
 import type { NodePool } from "./node-pool.ts";
@@ -56,6 +57,25 @@ export class PipelinedClient {
    * request that may not be repeated has no answer.
    */
   async send(vb: number, parts: FrameParts, repeatable: boolean): Promise<Frame> {
+    const [answer] = await this.#deliver(vb, parts, repeatable, () => false);
+    return answer as Frame;
+  }
+
+  /** As `send` for requests answered by several frames: `more` says whether another one follows. */
+  sendForMany(
+    vb: number,
+    parts: FrameParts,
+    more: (frame: Frame) => boolean,
+  ): Promise<readonly Frame[]> {
+    return this.#deliver(vb, parts, true, more);
+  }
+
+  async #deliver(
+    vb: number,
+    parts: FrameParts,
+    repeatable: boolean,
+    more: (frame: Frame) => boolean,
+  ): Promise<readonly Frame[]> {
     const { topology, pool, time, random, operationTimeoutMs } = this.#parts;
     const deadlineMs = time.monotonicMs() + operationTimeoutMs;
     let why = "";
@@ -73,7 +93,8 @@ export class PipelinedClient {
       try {
         const connection = await pool.connection(node);
         this.stats.requests++;
-        const answer = await connection.request({ ...parts, vbOrStatus: vb });
+        const frames = await request(connection, { ...parts, vbOrStatus: vb }, more);
+        const answer = frames[frames.length - 1] as Frame;
         if (answer.status === Status.notMyVbucket) {
           this.stats.movedVbuckets++;
           topology.learnFrom(answer, node.host);
@@ -81,7 +102,7 @@ export class PipelinedClient {
         } else if (mayPass(answer.status)) {
           why = `the node answered ${nameOf(Status, answer.status)}`;
         } else {
-          return answer;
+          return frames;
         }
       } catch (error) {
         why = this.#settleFailure(error, repeatable);
@@ -108,6 +129,24 @@ export class PipelinedClient {
       this.#parts.log.debug({ error: String(error) }, "no node has a cluster map now");
     }
   }
+}
+
+/** One request and all the frames that answer it. */
+function request(
+  connection: KvConnection,
+  parts: FrameParts,
+  more: (frame: Frame) => boolean,
+): Promise<readonly Frame[]> {
+  return new Promise((resolve, reject) => {
+    const frames: Frame[] = [];
+    const answered = (frame: Frame) => {
+      frames.push(frame);
+      if (more(frame)) return "more";
+      resolve(frames);
+      return "done";
+    };
+    connection.call(parts, answered, reject);
+  });
 }
 
 function timeIsUp(timeoutMs: number, why: string): TidegateError {

@@ -22,6 +22,7 @@ export const Opcode = {
   increment: 0x05,
   noop: 0x0a,
   append: 0x0e,
+  stat: 0x10,
   touch: 0x1c,
   hello: 0x1f,
   saslListMechanisms: 0x20,
@@ -51,6 +52,9 @@ export const Opcode = {
   subdocGet: 0xc5,
   subdocMultiLookup: 0xd0,
   subdocMultiMutation: 0xd1,
+  rangeScanCreate: 0xda,
+  rangeScanContinue: 0xdb,
+  rangeScanCancel: 0xdc,
 } as const;
 
 /** Statuses of responses. */
@@ -81,6 +85,9 @@ export const Status = {
   noCollectionsManifest: 0x89,
   unknownScope: 0x8c,
   streamIdInvalid: 0x8d,
+  rangeScanCancelled: 0xa5,
+  rangeScanMore: 0xa6,
+  rangeScanComplete: 0xa7,
 } as const;
 
 /** Bits of a frame's data type. */
