@@ -161,6 +161,9 @@ export namespace tidegate {
             /** TickRecord tick. */
             tick: number;
 
+            /** TickRecord gap. */
+            gap: number;
+
             /** TickRecord checkpoint. */
             checkpoint?: (Uint8Array|null);
 
@@ -200,6 +203,9 @@ export namespace tidegate {
                 /** TickRecord tick */
                 tick?: (number|null);
 
+                /** TickRecord gap */
+                gap?: (number|null);
+
                 /** TickRecord checkpoint */
                 checkpoint?: (Uint8Array|null);
 
@@ -217,6 +223,7 @@ export namespace tidegate {
             type $Shape = {
               version?: number|null;
               tick?: number|null;
+              gap?: number|null;
               checkpoint?: Uint8Array|null;
               change?: Uint8Array|null;
               $unknowns?: Uint8Array[];

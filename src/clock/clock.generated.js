@@ -349,6 +349,7 @@ export const tidegate = $root.tidegate = (() => {
              * @typedef {Object} tidegate.clock.TickRecord.$Properties
              * @property {number|null} [version] TickRecord version
              * @property {number|null} [tick] TickRecord tick
+             * @property {number|null} [gap] TickRecord gap
              * @property {Uint8Array|null} [checkpoint] TickRecord checkpoint
              * @property {Uint8Array|null} [change] TickRecord change
              * @property {"checkpoint"|"change"} [clock] TickRecord clock
@@ -368,6 +369,7 @@ export const tidegate = $root.tidegate = (() => {
              * @typedef {{
              *   version?: number|null;
              *   tick?: number|null;
+             *   gap?: number|null;
              *   checkpoint?: Uint8Array|null;
              *   change?: Uint8Array|null;
              *   $unknowns?: Array.<Uint8Array>;
@@ -405,7 +407,15 @@ export const tidegate = $root.tidegate = (() => {
              * @memberof tidegate.clock.TickRecord
              * @instance
              */
-            TickRecord.prototype.tick = $util.Long ? $util.Long.fromBits(0,0,true) : 0;
+            TickRecord.prototype.tick = 0;
+
+            /**
+             * TickRecord gap.
+             * @member {number} gap
+             * @memberof tidegate.clock.TickRecord
+             * @instance
+             */
+            TickRecord.prototype.gap = 0;
 
             /**
              * TickRecord checkpoint.
@@ -455,12 +465,14 @@ export const tidegate = $root.tidegate = (() => {
                     throw $Error("max depth exceeded");
                 if (message.version != null && $Object.hasOwnProperty.call(message, "version") && message.version !== 0)
                     writer.uint32(/* id 1, wireType 0 =*/8).uint32(message.version);
-                if (message.tick != null && $Object.hasOwnProperty.call(message, "tick") && (typeof message.tick === "object" ? message.tick.low || message.tick.high : message.tick !== 0))
-                    writer.uint32(/* id 2, wireType 0 =*/16).uint64(message.tick);
+                if (message.tick != null && $Object.hasOwnProperty.call(message, "tick") && !$Object.is(message.tick, 0))
+                    writer.uint32(/* id 2, wireType 1 =*/17).double(message.tick);
+                if (message.gap != null && $Object.hasOwnProperty.call(message, "gap") && message.gap !== 0)
+                    writer.uint32(/* id 3, wireType 0 =*/24).uint32(message.gap);
                 if (message.checkpoint != null && $Object.hasOwnProperty.call(message, "checkpoint"))
-                    writer.uint32(/* id 3, wireType 2 =*/26).bytes(message.checkpoint);
+                    writer.uint32(/* id 4, wireType 2 =*/34).bytes(message.checkpoint);
                 if (message.change != null && $Object.hasOwnProperty.call(message, "change"))
-                    writer.uint32(/* id 4, wireType 2 =*/34).bytes(message.change);
+                    writer.uint32(/* id 5, wireType 2 =*/42).bytes(message.change);
                 if (message.$unknowns != null && $Object.hasOwnProperty.call(message, "$unknowns"))
                     for (let i = 0; i < message.$unknowns.length; ++i)
                         writer.raw(message.$unknowns[i]);
@@ -515,22 +527,31 @@ export const tidegate = $root.tidegate = (() => {
                             continue;
                         }
                     case 2: {
-                            if (wireType !== 0)
+                            if (wireType !== 1)
                                 break;
-                            if (typeof (value = reader.uint64()) === "object" ? value.low || value.high : value !== 0)
+                            if (!$Object.is(value = reader.double(), 0))
                                 message.tick = value;
                             else
                                 delete message.tick;
                             continue;
                         }
                     case 3: {
+                            if (wireType !== 0)
+                                break;
+                            if (value = reader.uint32())
+                                message.gap = value;
+                            else
+                                delete message.gap;
+                            continue;
+                        }
+                    case 4: {
                             if (wireType !== 2)
                                 break;
                             message.checkpoint = reader.bytes();
                             message.clock = "checkpoint";
                             continue;
                         }
-                    case 4: {
+                    case 5: {
                             if (wireType !== 2)
                                 break;
                             message.change = reader.bytes();

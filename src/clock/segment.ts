@@ -26,6 +26,9 @@ const MAX_CHAIN_COST = 6;
 /** How many records follow a checkpoint, at most, however cheap they are. */
 const MAX_CHAIN = 32;
 
+/** The longest distance of two ticks that a change carries, in milliseconds: 49 days. */
+const MAX_GAP = 0xffffffff;
+
 /** What one change costs in a sparse delta, in values of the other codecs. */
 const SPARSE_COST = 4;
 
@@ -46,7 +49,7 @@ export function encodeChange(
 ): Uint8Array {
   assert(tick > before.tick, "ticks grow within a segment");
   const change = encodeDelta(before.clock, clock, seedOf(tick));
-  return SegmentMessage.encode({ records: [{ tick: tick - before.tick, change }] }).finish();
+  return SegmentMessage.encode({ records: [{ gap: tick - before.tick, change }] }).finish();
 }
 
 const tickMemory = new Float64Array(1);
@@ -98,7 +101,7 @@ export class SegmentWriter {
   /** The record that would add `clock` here. The clock must not be changed any more. */
   encode(tick: Tick, clock: Clock): NewRecord {
     const last = this.#last;
-    if (last !== undefined && last.chain < MAX_CHAIN) {
+    if (last !== undefined && last.chain < MAX_CHAIN && tick - last.tick <= MAX_GAP) {
       const cost = last.cost + costOf(last.clock, clock);
       if (cost <= MAX_CHAIN_COST) {
         return { tick, clock, bytes: encodeChange(last, tick, clock), chain: last.chain + 1, cost };
@@ -151,7 +154,7 @@ export class Segment {
     const record = openEnvelope(TickRecord, bytes);
     const before = this.#ticks.at(-1) ?? 0;
     const whole = record.checkpoint != null;
-    const tick = whole ? record.tick : before + record.tick;
+    const tick = whole ? record.tick : before + record.gap;
     const payload = record.checkpoint ?? record.change;
     if (payload == null) throw new MalformedBytes("a record without a clock");
     if (!whole && this.#ticks.length === 0) throw new MalformedBytes("its checkpoint is missing");

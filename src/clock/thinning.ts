@@ -94,9 +94,10 @@ export class Thinner {
     if (last.end - old[0]!.ref.first < WORTHWHILE_TICKS * keepEveryMs) return false;
 
     const writer = new SegmentWriter(SEGMENT_BYTES);
-    const keeper = new Keeper(keepEveryMs, (kept) =>
-      writer.add(writer.encode(kept.tick, kept.clock)),
-    );
+    const oldest = old[0]?.ref === this.#store.refs[0];
+    const keeper = new Keeper(keepEveryMs, oldest, ({ tick, clock }) => {
+      writer.add(writer.encode(tick, clock));
+    });
     const done: SegmentRef[] = [];
     for (const { ref, end } of old) {
       const segment = await this.#store.peek(ref);
@@ -154,17 +155,28 @@ export class Thinner {
 class Keeper {
   readonly #everyMs: number;
   readonly #keep: (kept: Kept) => void;
+  #keepFirst: boolean;
   #period = -1;
   #kept: Kept | undefined;
   #stoodMs = 0;
 
-  constructor(everyMs: number, keep: (kept: Kept) => void) {
+  /**
+   * @param keepFirst keep the first tick too: the oldest of all, so that those after it do not
+   *   resolve to nothing
+   */
+  constructor(everyMs: number, keepFirst: boolean, keep: (kept: Kept) => void) {
     this.#everyMs = everyMs;
+    this.#keepFirst = keepFirst;
     this.#keep = keep;
   }
 
   /** Offers a tick that was the newest until `next`. The clock is copied if need be. */
   offer(tick: Tick, next: Tick, clock: Clock): void {
+    if (this.#keepFirst) {
+      this.#keepFirst = false;
+      this.#keep({ tick, clock: copyClock(clock) });
+      return;
+    }
     const period = Math.floor(tick / this.#everyMs);
     if (period !== this.#period) {
       this.close();

@@ -64,6 +64,16 @@ export async function openTickSource(options: TickSourceOptions): Promise<TickSo
   return source;
 }
 
+/**
+ * The ceiling as it is stored; tick 0 when there is none.
+ *
+ * @throws TidegateError `corrupt`, `newer_version`
+ */
+export async function readCeiling(metadata: KeyValueCollection): Promise<Tick> {
+  const found = await metadata.get(CEILING_KEY);
+  return found === undefined ? TICK_ZERO : decodeCeiling(found.value);
+}
+
 class CeilingTickSource implements TickSource {
   readonly #metadata: KeyValueCollection;
   readonly #time: Time;
