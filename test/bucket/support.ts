@@ -12,7 +12,7 @@ import {
 } from "../../src/bucket/embedded/embedded-bucket.ts";
 import type { FeedEvent, FeedReader, StreamPosition } from "../../src/bucket/feed.ts";
 import { systemRandom } from "../../src/runtime/random.ts";
-import { systemTime } from "../../src/runtime/time.ts";
+import { systemTime, type Time } from "../../src/runtime/time.ts";
 
 /** A new empty directory below the system's temporary one. */
 export function newDirectory(): string {
@@ -152,3 +152,13 @@ export async function until<T>(
     await new Promise((resolve) => setTimeout(resolve, 2));
   }
 }
+
+/** The machine's time, moved by hand: `shiftMs` is added to the clock, timers are real. */
+export function shiftedTime(): Time & { shiftMs: number } {
+  const real = systemTime();
+  const time = { ...real, shiftMs: 0, nowMs: () => real.nowMs() + time.shiftMs };
+  return time;
+}
+
+/** Unix seconds now. */
+export const nowSeconds = (): number => Math.floor(Date.now() / 1000);

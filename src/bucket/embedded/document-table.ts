@@ -169,7 +169,7 @@ export class DocumentTable {
     const seq = (this.#vbuckets.high[vb] as number) + 1;
     const cas = this.#cas.next();
     const xattrs = after.xattrs(seq, cas);
-    if ((after.body?.length ?? 0) + xattrs.length > MAX_VALUE_BYTES) {
+    if ((after.body?.length ?? 0) + Buffer.byteLength(xattrs) > MAX_VALUE_BYTES) {
       return { ok: false, refusal: "too_large" };
     }
     assert(seq === this.#vbuckets.next(vb), "seqs of a vbucket grow by one");
