@@ -87,7 +87,7 @@ export class StableFeed implements ChangesFeed, Waiting {
         if (ahead !== undefined) return ahead;
       }
       if (rows.length > 0 || (caughtUp && !wait)) return this.#batch(rows, caughtUp);
-      if (signal?.aborted) break;
+      if (signal?.aborted || this.#closed) break;
       if (caughtUp) await this.#wait(signal);
     }
     return this.#batch([], this.#caughtUp());
@@ -189,8 +189,7 @@ export class StableFeed implements ChangesFeed, Waiting {
       const { vb, seq } = last.entry;
       interval.place = { vb, seq };
       this.#left -= changes.length;
-      // Looked at only so that the last row of all can carry the tick itself.
-      more = await this.#load(interval);
+      more = await this.#peek(interval);
     }
     const texts = new Positions(this.#from, interval.to, before);
     if (!more) {
@@ -199,6 +198,19 @@ export class StableFeed implements ChangesFeed, Waiting {
       this.#interval = undefined;
     }
     return texts.print(changes, details, this.#position());
+  }
+
+  /**
+   * Whether there is more, looked at only so that the last row of all can carry the tick itself. A
+   * failure here must not cost the rows at hand: it shows again when they are asked to go on.
+   */
+  async #peek(interval: Interval): Promise<boolean> {
+    try {
+      return await this.#load(interval);
+    } catch {
+      this.#begin(interval.to, interval.place);
+      return true;
+    }
   }
 
   /** Sees to it that the buffer has a change. Gives whether there was one. */

@@ -70,6 +70,7 @@ async function* mergeMany(inputs: readonly ChannelEntries[]): AsyncGenerator<rea
 /** The changes of one vbucket, newest of each document, in order of seq. */
 export class MergeWindow {
   #vb = -1;
+  #seq = 0;
   readonly #byDocument = new Map<string, { entry: Entry; left: string[] | undefined }>();
 
   /** The documents in the window. */
@@ -77,14 +78,16 @@ export class MergeWindow {
     return this.#byDocument.size;
   }
 
-  /** Whether `entry` belongs into this window: the vbucket is the same and there is room. */
-  takes(entry: Entry): boolean {
-    return this.#vb < 0 || (entry.vb === this.#vb && this.size < MAX_MERGE_WINDOW);
+  /** Whether `entry` belongs into this window: of one vbucket, and never half of one mutation. */
+  takes({ vb, seq }: Entry): boolean {
+    if (this.#vb < 0) return true;
+    return vb === this.#vb && (seq === this.#seq || this.size < MAX_MERGE_WINDOW);
   }
 
   /** Adds the next entry: never one of a lower seq than the one before. */
   add(entry: Entry, channel: string): void {
     this.#vb = entry.vb;
+    this.#seq = entry.seq;
     const known = this.#byDocument.get(entry.docId);
     const removal = isRemoval(entry);
     if (known?.entry.seq === entry.seq) {
