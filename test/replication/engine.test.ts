@@ -49,8 +49,8 @@ test("a feed whose index fails in the middle goes on where it was, and misses no
       async *read(...parameters) {
         for await (const batch of index.read(...parameters)) {
           for (const entry of batch) {
-            yield [entry];
             if (entry.vb >= 4 && failures-- > 0) throw new TidegateError("unavailable", "busy");
+            yield [entry];
           }
         }
       },
@@ -78,7 +78,8 @@ test("a feed whose index fails in the middle goes on where it was, and misses no
         failed++;
       }
     }
-    expect(failed).toBe(3);
+    // One failure came while rows were at hand: it cost nothing, and those after it were shown.
+    expect(failed).toBe(2);
     expect(ids).toHaveLength(50);
     expect(new Set(ids).size).toBe(50);
     engine.close();
