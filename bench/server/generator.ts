@@ -16,6 +16,9 @@ import { measureLatency } from "./latency.ts";
 import { putText, RawConnection, requestBytes } from "./raw-http.ts";
 import { spreadOf } from "./samples.ts";
 
+/** How long rows may take to be seen after the last bulk save. */
+const SETTLE_LIMIT_MS = 60_000;
+
 /** The id of document `number`: they come in no order, as ids made by many clients do. */
 export function idOf(number: number): string {
   return `${((number * 2654435761) >>> 0).toString(36)}-${number}`;
@@ -86,8 +89,27 @@ async function bulk(job: BulkJob): Promise<BulkResult> {
     }),
   );
   const seconds = (performance.now() - begin) / 1000;
+  const [one] = connections;
+  if (!one) throw new Error("no connection");
+  const settledMs = await settled(one, job.database, job.first + saved);
   for (const connection of connections) connection.close();
-  return { saved, perSecond: saved / seconds, answer: spreadOf(answer), failures };
+  return { saved, perSecond: saved / seconds, answer: spreadOf(answer), settledMs, failures };
+}
+
+/** Waits until `_changes` has `rows` rows. Gives the milliseconds that took. */
+async function settled(connection: RawConnection, database: string, rows: number): Promise<number> {
+  const begin = performance.now();
+  let since: string | number = 0;
+  for (let seen = 0; ; ) {
+    const path = `/${database}/_changes?since=${encodeURIComponent(since)}&limit=20000`;
+    const { body } = await connection.send(requestBytes("GET", path));
+    const page = JSON.parse(body.toString()) as { results: unknown[]; last_seq: string | number };
+    seen += page.results.length;
+    since = page.last_seq;
+    const ms = performance.now() - begin;
+    if (seen >= rows) return ms;
+    if (ms > SETTLE_LIMIT_MS) throw new Error(`after ${ms} ms: ${seen} of ${rows} rows`);
+  }
 }
 
 async function changes(job: ChangesJob): Promise<ChangesResult> {

@@ -59,6 +59,8 @@ export interface BulkResult {
   readonly saved: number;
   readonly perSecond: number;
   readonly answer: Spread;
+  /** From the last answer until every row was seen in `_changes` (reading them takes a part of it). */
+  readonly settledMs: number;
   readonly failures: Readonly<Record<string, number>>;
 }
 export interface ChangesResult {

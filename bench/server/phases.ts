@@ -90,7 +90,7 @@ interface Phase {
 }
 
 async function measurePhase(phase: Phase, target: Target, into: Measured): Promise<void> {
-  const exists = await fetch(`${target.url}/${phase.database}`);
+  const exists = await fetch(`${target.adminUrl}/${phase.database}`);
   await exists.arrayBuffer();
   if (exists.status === 404) {
     await target.createDatabase(phase.database, { syncFunction: SYNC_FUNCTION });

@@ -49,6 +49,7 @@ export function linesOf(all: readonly Measured[]): Line[] {
     line("  PUT to answer, p99", "ms", (m) => m.saves?.answer.p99),
     line("bulk saves of 100", "/s", (m) => m.bulk100?.perSecond, { aimRatio: ratio }),
     line("bulk saves of 500", "/s", (m) => m.bulk500?.perSecond, { aimRatio: ratio }),
+    line("  until all rows were read", "ms", (m) => m.bulk500?.settledMs),
     line("rows of _changes from 0", "/s", (m) => m.changes?.perSecond, {
       aim: rowsPerSecond,
       aimRatio: ratio,

@@ -55,6 +55,14 @@ async function inTheMiddle(gateway: PouchDB, least: number): Promise<void> {
   );
 }
 
+/** Waits until the changes have `count` documents: a save is there a tick after its answer. */
+async function visible(gateway: PouchDB, count: number): Promise<void> {
+  await until(`${count} rows`, async () => {
+    const { results } = await gateway.changes({ since: 0 });
+    return results.length === count;
+  });
+}
+
 for (const [how, end] of [
   ["stopped", (server: Target) => server.stop().then((status) => expect(status).toBe(0))],
   ["killed", (server: Target) => server.kill()],
@@ -84,12 +92,14 @@ for (const [how, end] of [
 test("a client that was offline over a restart goes on from its checkpoint", async () => {
   const gateway = clients.remote(url);
   await gateway.bulkDocs(cities(1500));
+  await visible(gateway, 1500);
   expect(await a.replicate.from(url)).toMatchObject({ ok: true, docs_written: 1500 });
   expect(await target.stop()).toBe(0);
   await target.start();
   await gateway.bulkDocs(airports().slice(0, 300));
   await target.kill();
   await target.start();
+  await visible(gateway, 1800);
   // Exactly what is new: a client sent back to the start would read 1,800 rows' documents again.
   expect(await a.replicate.from(url)).toMatchObject({ ok: true, docs_written: 300 });
   expect(await a.replicate.from(url)).toMatchObject({ ok: true, docs_read: 0 });
