@@ -64,8 +64,7 @@ async function* keyRows(
   for (let at = 0; at < wanted.length; ) {
     const page = wanted.slice(at, at + pages.size);
     at += page.length;
-    const ids = page.filter((key) => key.length > 0 && key.length <= 250 && isDocumentKey(key));
-    const unique = [...new Set(ids.filter((id) => id.isWellFormed()))];
+    const unique = [...new Set(page)];
     const versions = await loadMany(ctx, unique, options.includeDocs ?? false);
     pages.learn(versions);
     const byId = new Map(unique.map((id, i) => [id, versions[i]]));

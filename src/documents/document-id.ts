@@ -18,6 +18,12 @@ export function isDocumentKey(key: string): boolean {
   );
 }
 
+/** Whether there can be a document of this id at all, whatever the database's own limit. */
+export function canBeDocumentId(id: string): boolean {
+  if (id.length === 0 || !isDocumentKey(id) || !id.isWellFormed()) return false;
+  return id.length * 3 <= MAX_KEY_BYTES || Buffer.byteLength(id) <= MAX_KEY_BYTES;
+}
+
 /**
  * Gives `id` back when it can name a document. Throws `bad_document_id`.
  *

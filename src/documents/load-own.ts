@@ -3,6 +3,7 @@
 import { isTidegateError, TidegateError } from "../base/errors.ts";
 import type { StoredDocument } from "../bucket/bucket.ts";
 import type { StoreContext } from "./context.ts";
+import { canBeDocumentId } from "./document-id.ts";
 import { importItem } from "./import.ts";
 import { MAX_SAVE_ATTEMPTS } from "./limits.ts";
 import { classify, type Found, type Version } from "./load.ts";
@@ -29,15 +30,23 @@ export async function loadOwn(ctx: StoreContext, id: string): Promise<Own> {
 /** What {@link loadMany} finds: undefined for no document, an error for one that can't be read. */
 export type Loaded = Version | TidegateError | undefined;
 
-/** As {@link loadOwn} for each of `ids`, in their order; one that can't be read spoils no other. */
+/**
+ * As {@link loadOwn} for each of `ids`, in their order; one that can't be read spoils no other, and
+ * what can't be an id is no document.
+ */
 export async function loadMany(
   ctx: StoreContext,
   ids: readonly string[],
   withBody: boolean,
 ): Promise<Loaded[]> {
-  const items = await ctx.bucket.documents.getMany(ids, { withBody });
+  const places: number[] = [];
+  for (const [i, id] of ids.entries()) if (canBeDocumentId(id)) places.push(i);
+  const asked = places.length === ids.length ? ids : places.map((place) => ids[place]!);
+  const items = await ctx.bucket.documents.getMany(asked, { withBody });
   const loaded = new Array<Loaded>(ids.length);
-  for (const [i, item] of items.entries()) loaded[i] = await ownVersion(ctx, ids[i]!, item);
+  for (const [i, item] of items.entries()) {
+    loaded[places[i]!] = await ownVersion(ctx, asked[i]!, item);
+  }
   return loaded;
 }
 

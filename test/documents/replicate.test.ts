@@ -226,12 +226,23 @@ describe("_revs_diff", () => {
         ["diff", ["2-b", "3-x", "1-q"]],
         ["diff-none", ["1-a"]],
         ["__proto__", ["1-a"]],
+        ["", ["1-a"]],
+        ["x".repeat(251), ["1-a"]],
+        ["_sync:x", ["1-a"]],
       ]),
     );
     expect([...diff]).toEqual([
       ["diff", { missing: ["3-x", "1-q"], possibleAncestors: ["2-c", "2-b"] }],
       ["diff-none", { missing: ["1-a"], possibleAncestors: [] }],
       ["__proto__", { missing: ["1-a"], possibleAncestors: [] }],
+      ["", { missing: ["1-a"], possibleAncestors: [] }],
+      ["x".repeat(251), { missing: ["1-a"], possibleAncestors: [] }],
+      ["_sync:x", { missing: ["1-a"], possibleAncestors: [] }],
+    ]);
+    expect(await bench.store.leaves(["", "_sync:x", "x".repeat(300)])).toEqual([
+      undefined,
+      undefined,
+      undefined,
     ]);
     const none = await bench.store.revsDiff(GUEST, new Map([["diff", ["1-a", "2-c"]]]));
     expect(none.size).toBe(0);

@@ -11,6 +11,8 @@ import type { PreludeLimits } from "./prelude.ts";
 export interface SandboxLimits {
   /** Milliseconds of running. */
   readonly timeMs: number;
+  /** Of these, how many in the calling thread before a worker takes over; 0: in the worker at once. */
+  readonly inThreadMs: number;
   /** Bytes of the sandbox's memory, beside what the documents given to it take. */
   readonly memoryBytes: number;
   /** Bytes of the engine's stack: some 700 nested calls fit into the default. */
@@ -20,13 +22,12 @@ export interface SandboxLimits {
 /** The limits unless said otherwise. */
 export const DEFAULT_SANDBOX_LIMITS: SandboxLimits = {
   timeMs: 1000,
+  // Long for a function, short for the event loop.
+  inThreadMs: 20,
   memoryBytes: 32 * 1024 * 1024,
   // With more, deeply nested values reach the end of the host's own stack before this limit.
   stackBytes: 128 * 1024,
 };
-
-/** How long a call may block this thread before it is given up here and run again in a worker. */
-export const IN_THREAD_BUDGET_MS = 20;
 
 /** Inputs with more UTF-16 units go to the worker at once: parsing them alone takes milliseconds. */
 export const IN_THREAD_MAX_UNITS = 256 * 1024;
@@ -42,6 +43,12 @@ export const MAX_WAITING_CALLS = 256;
 
 /** How long a worker that should have ended a call by itself is waited for before it is ended. */
 export const WORKER_GRACE_MS = 500;
+
+/**
+ * So many workers of a function may hang for good (Bun can't end a thread that is in WebAssembly)
+ * before its slow calls are all refused.
+ */
+export const MAX_LOST_WORKERS = 2;
 
 /** How long a worker may take to start. */
 export const WORKER_START_MS = 10_000;
@@ -74,5 +81,6 @@ export const PRELUDE_LIMITS: PreludeLimits = {
   logLines: 20,
   logUnits: 1000,
   elements: 1_000_000,
+  digits: 10_000,
   searchSteps: 100_000_000,
 };

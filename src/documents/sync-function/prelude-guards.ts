@@ -36,7 +36,7 @@ function checkElements(value) {
 function guardArrays() {
   for (const key of [
     "concat", "copyWithin", "every", "fill", "filter", "find", "findIndex", "findLast",
-    "findLastIndex", "flat", "flatMap", "forEach", "includes", "indexOf", "join", "lastIndexOf",
+    "findLastIndex", "flatMap", "forEach", "includes", "indexOf", "join", "lastIndexOf",
     "map", "pop", "push", "reduce", "reduceRight", "reverse", "shift", "slice", "some", "sort",
     "splice", "toLocaleString", "toReversed", "toSorted", "toSpliced", "unshift", "with",
   ]) {
@@ -57,16 +57,66 @@ function guardArrays() {
     checkElements(values[1]);
     return apply(original, this, values);
   } }).stringify);
+  replace(String, "raw", (original) => ({ raw(...values) {
+    checkElements(values[0]?.raw);
+    return apply(original, this, values);
+  } }).raw);
+  replace(Array.prototype, "flat", () => ({ flat(depth = 1) {
+    checkElements(this);
+    const out = [];
+    flatten(out, this, Number(depth));
+    return out;
+  } }).flat);
+}
+
+function flatten(out, values, depth) {
+  for (let i = 0; i < values.length; i++) {
+    if (!(i in values)) continue;
+    const value = values[i];
+    if (depth >= 1 && Array.isArray(value)) flatten(out, value, depth - 1);
+    else out[out.length] = value;
+  }
+}
+
+// Native code that draws on an iterator goes on for as long as that gives values. These do it in
+// code that can be interrupted; what is newer than ES2023 and draws on iterators is taken away.
+function guardIterators() {
   for (const name of ["Set", "Map", "WeakSet", "WeakMap"]) {
     const Original = globalThis[name];
+    const add = name.endsWith("Set")
+      ? (made, value) => made.add(value)
+      : (made, value) => made.set(value[0], value[1]);
     const Guarded = replace(globalThis, name, () => function (values) {
       if (new.target === undefined) throw new TypeError(name + " must be called with new");
-      checkElements(values);
-      return construct(Original, [values], new.target);
+      const made = construct(Original, [], new.target);
+      if (values !== undefined && values !== null) for (const value of values) add(made, value);
+      return made;
     });
     adopt(Guarded, Original);
   }
+  replace(Object, "fromEntries", () => ({ fromEntries(values) {
+    const made = {};
+    for (const value of values) {
+      defineProperty(made, value[0], {
+        value: value[1], writable: true, enumerable: true, configurable: true,
+      });
+    }
+    return made;
+  } }).fromEntries);
+  for (const key of [
+    "union", "intersection", "difference", "symmetricDifference", "isSubsetOf", "isSupersetOf",
+    "isDisjointFrom",
+  ]) {
+    delete Set.prototype[key];
+  }
+  delete Object.groupBy;
+  delete Map.groupBy;
+  delete globalThis.Iterator;
+  for (const key of Reflect.ownKeys(iteratorPrototype)) {
+    if (typeof key === "string") delete iteratorPrototype[key];
+  }
 }
+const iteratorPrototype = Iterator.prototype;
 
 // A string search compares haystack × needle characters at worst.
 function guardStrings() {
@@ -128,6 +178,20 @@ function guardTime() {
   } }).random);
 }
 
+// Reading a number of n digits takes n × n steps.
+function guardNumbers() {
+  const Original = BigInt;
+  const Guarded = replace(globalThis, "BigInt", () => function (value) {
+    if (new.target !== undefined) throw new TypeError("BigInt is not a constructor");
+    if (typeof value === "object" && value !== null) value = textOf(value);
+    if (typeof value === "string" && value.length > limits.digits) {
+      throw new RangeError("a BigInt may be read from at most " + limits.digits + " digits");
+    }
+    return Original(value);
+  });
+  adopt(Guarded, Original);
+}
+
 function guardCode() {
   const refuse = function Function() {
     throw new TypeError("a sync function can't make code from text");
@@ -146,8 +210,10 @@ function guardCode() {
 
 function guard() {
   guardArrays();
+  guardIterators();
   guardStrings();
   guardTime();
+  guardNumbers();
   guardCode();
 }
 `;

@@ -22,6 +22,8 @@ export interface PreludeLimits {
   readonly logUnits: number;
   /** Elements of an array that a built-in method is let loose on: it can't be interrupted. */
   readonly elements: number;
+  /** Digits that a BigInt is read from. */
+  readonly digits: number;
   /** Haystack × needle units of a string search, which can't be interrupted either. */
   readonly searchSteps: number;
 }

@@ -25,7 +25,7 @@ import { preludeSource, SOURCE_NAME } from "./prelude.ts";
 import { asScript, checkSource, isFunctionAlone, sourceColumn } from "./source.ts";
 
 /** How long compiling may take, and reading the logs of a call that was interrupted. */
-const HOUSEKEEPING_MS = 1000;
+const HOUSEKEEPING_MS = 10_000;
 
 /** A runtime with the prelude and the user's function in it. */
 interface Instance {
@@ -149,6 +149,8 @@ export class Sandbox {
     const encoded = context.getString(result.value);
     result.value.dispose();
     const outcome = decode(encoded);
+    // Some built-ins turn the interruption into an error that can be caught.
+    if (this.#interrupted) return { ...outcome, kind: "failed", failure: "time", message: "" };
     return runtime.hasPendingJob()
       ? { ...outcome, kind: "failed", failure: "async", message: "" }
       : outcome;
@@ -182,7 +184,9 @@ export class Sandbox {
     this.#arm(HOUSEKEEPING_MS);
     runtime.setInterruptHandler(() => {
       this.#pollsLeft--;
-      this.#interrupted = this.#pollsLeft <= 0 || this.#time.monotonicMs() > this.#deadline;
+      if (this.#pollsLeft <= 0 || this.#time.monotonicMs() > this.#deadline) {
+        this.#interrupted = true;
+      }
       return this.#interrupted;
     });
     const context = runtime.newContext();
