@@ -27,6 +27,9 @@ export type FeedEvent =
       /**
        * The mutations up to `end` follow, deduplicated by key: only the newest version of a key
        * within the snapshot appears. A position inside a snapshot is not a consistent state.
+       * `start` is the position that the snapshot continues from. A marker that comes before the
+       * end of the one before was reached, with the same `start`, extends that snapshot: documents
+       * changed while it was being read, so the state at the end announced first never comes.
        */
       readonly kind: "snapshot";
       readonly vb: number;
