@@ -15,6 +15,7 @@ import {
   none,
   seenProblems,
 } from "./checks.ts";
+import { checkIndex } from "./index-check.ts";
 import { Model } from "./model.ts";
 import {
   ChannelReader,
@@ -44,6 +45,8 @@ const peer = targetUnderTest() === "peer";
 const remembered: { reader: string; sequence: string; seen: Map<string, Seen> }[] = [];
 
 let target: Target;
+/** Entries that the last check of the index compared. */
+let indexEntries = 0;
 let url: string;
 let readers: Reader[] = [];
 let reading: Promise<void>[] = [];
@@ -93,6 +96,7 @@ async function check(number: number): Promise<void> {
       sample.filter((sequence) => sequence !== undefined),
     );
   }
+  if (!peer) indexEntries = (await checkIndex(target, DATABASE)).entries;
   if (number % 5 === 0) await checkRows(url, model, !peer);
 }
 
@@ -160,7 +164,7 @@ test(
       `crash test: ${kills} kills, ${model.acknowledgedSaves} saves acknowledged, ${inFlight} in ` +
         `flight at the kills (${model.keptInFlight} kept, ${model.lostInFlight} not), ` +
         `${model.ids().length} documents, start in ${middle.toFixed(0)} ms (median), ` +
-        `${Math.max(...starts).toFixed(0)} ms (most); rows read: ` +
+        `${Math.max(...starts).toFixed(0)} ms (most), ${indexEntries} index entries; rows read: ` +
         readers.map((reader) => `${reader.name} ${reader.rows}`).join(", "),
     );
     expect(model.acknowledgedSaves).toBeGreaterThan(KILLS * 20);

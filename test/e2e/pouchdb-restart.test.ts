@@ -2,7 +2,7 @@
 // go on by themselves and nothing is missed.
 
 import { afterEach, beforeEach, expect, setDefaultTimeout, test } from "bun:test";
-import { Clients, converged, type PouchDB } from "../harness/clients.ts";
+import { Clients, converged, type PouchDB, visible } from "../harness/clients.ts";
 import { airports, cities } from "../harness/datasets.ts";
 import { startTarget, type Target, targetUnderTest } from "../harness/target.ts";
 import { until } from "../harness/until.ts";
@@ -53,14 +53,6 @@ async function inTheMiddle(gateway: PouchDB, least: number): Promise<void> {
     LIMIT_MS,
     5,
   );
-}
-
-/** Waits until the changes have `count` documents: a save is there a tick after its answer. */
-async function visible(gateway: PouchDB, count: number): Promise<void> {
-  await until(`${count} rows`, async () => {
-    const { results } = await gateway.changes({ since: 0 });
-    return results.length === count;
-  });
 }
 
 for (const [how, end] of [

@@ -199,3 +199,11 @@ export async function converged(
   }
   return first as Contents;
 }
+
+/** Waits until the changes have `count` documents: a save is there a tick after its answer. */
+export async function visible(gateway: PouchDB, count: number): Promise<void> {
+  await until(`${count} rows`, async () => {
+    const { results } = await gateway.changes({ since: 0 });
+    return results.length === count;
+  });
+}
