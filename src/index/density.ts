@@ -62,6 +62,11 @@ export class Densities {
     return this.#states.get(channel);
   }
 
+  /** The channel's hash, kept for channels in mind. */
+  hashOf(channel: string): ChannelHash {
+    return this.#states.get(channel)?.hash ?? channelHash(channel);
+  }
+
   /** Takes up a channel; `shape`: that of its newest block, when it has any. */
   add(channel: string, shape?: Shape): ChannelState {
     if (this.#states.size >= MAX_CHANNEL_STATES) {

@@ -11,7 +11,7 @@ import { TidegateError } from "../base/errors.ts";
 import type { KeyValueOperation, KeyValueResult } from "../bucket/bucket.ts";
 import { type ChannelState, Densities } from "./density.ts";
 import { type Identity, type Place, packEntry, packIdentity, type Range } from "./entry-codec.ts";
-import { encodeFrame } from "./frame.ts";
+import { encodeFrame, FRAME_ROOM, framed } from "./frame.ts";
 import { MAX_PLACEMENTS } from "./limits.ts";
 import {
   blockHeader,
@@ -43,6 +43,8 @@ export interface GroupMember {
   readonly record: Entry;
   /** The entries of its channels, removals included. */
   readonly entries: readonly { readonly channel: string; readonly entry: Entry }[];
+  /** The hashes of these channels, each once: what the record names. */
+  readonly hashes: readonly number[];
 }
 
 /** What a group writer stands on. */
@@ -71,7 +73,6 @@ interface Addition {
 interface BlockAddition extends Addition {
   readonly state: ChannelState;
   readonly address: BlockAddress;
-  readonly entries: { readonly entry: Entry; readonly identity: Identity }[];
 }
 
 const chunk = new PackWriter(64 * 1024);
@@ -119,12 +120,6 @@ export class GroupWriter {
     await this.#commit(members, identities);
   }
 
-  /** The hashes of the channels that a member's record names. */
-  hashes(member: GroupMember): number[] {
-    const hashes = member.entries.map(({ channel }) => this.#state(channel).hash);
-    return [...new Set(hashes)];
-  }
-
   #state(channel: string): ChannelState {
     return this.densities.find(channel) ?? this.densities.add(channel);
   }
@@ -163,7 +158,7 @@ export class GroupWriter {
   #addTo(
     blocks: Map<string, BlockAddition>,
     state: ChannelState,
-    entry: Entry,
+    entry: Place,
     identity: Identity,
   ): void {
     const address = addressOf(state.shape, entry.vb, entry.seq);
@@ -171,18 +166,17 @@ export class GroupWriter {
     let block = blocks.get(key);
     if (!block) {
       const header = () => blockHeader(state.name, address, this.#context.nowMs());
-      block = { key, state, address, range: rangeOf(address), header, lines: [], entries: [] };
+      block = { key, state, address, range: rangeOf(address), header, lines: [] };
       blocks.set(key, block);
     }
     block.lines.push({ place: entry, identity });
-    block.entries.push({ entry, identity });
   }
 
   /** Places what did not fit anew: the channel's shape is finer by now. */
   #placeAgain(left: readonly BlockAddition[]): BlockAddition[] {
     const blocks = new Map<string, BlockAddition>();
-    for (const { state, entries } of left) {
-      for (const { entry, identity } of entries) this.#addTo(blocks, state, entry, identity);
+    for (const { state, lines } of left) {
+      for (const { place, identity } of lines) this.#addTo(blocks, state, place, identity);
     }
     return [...blocks.values()];
   }
@@ -208,12 +202,12 @@ export class GroupWriter {
   }
 
   #appendOf(addition: Addition): KeyValueOperation {
-    chunk.length = 0;
+    chunk.length = FRAME_ROOM;
     chunk.varint(addition.lines.length);
     for (const { place, identity, channels } of addition.lines) {
       packEntry(chunk, addition.range, place, identity, channels);
     }
-    const value = encodeFrame(chunk.bytes.subarray(0, chunk.length));
+    const value = framed(chunk);
     this.counts.entries += addition.lines.length;
     this.counts.appends++;
     this.counts.bytes += value.length;
@@ -298,7 +292,7 @@ export class GroupWriter {
       const header = () => sequenceHeader(grid, partition, window, this.#context.nowMs());
       const document = documents.get(range.key) ?? { key: range.key, range, header, lines: [] };
       documents.set(range.key, document);
-      const channels = this.hashes(member);
+      const channels = member.hashes;
       document.lines.push({ place: record, identity: identities[i]!, channels });
     }
     const additions = [...documents.values()];
@@ -332,6 +326,7 @@ function made(results: readonly KeyValueResult[]): number {
 /** All entries of a mutation that are to be written, given which removals are. */
 export function memberOf(
   mutation: IndexMutation,
+  channelHash: (channel: string) => number,
   branchOf: (seq: number) => number,
   writesRemoval: (seq: number) => boolean,
 ): GroupMember {
@@ -339,8 +334,16 @@ export function memberOf(
   const branch = branchOf(seq);
   const record: Entry = { vb, seq, branch, flags, docId, revId, supersedes };
   const entries: { channel: string; entry: Entry }[] = [];
-  for (const channel of new Set(mutation.channels)) {
-    if (channel !== ALL_CHANNEL) entries.push({ channel, entry: record });
+  const hashes: number[] = [];
+  const add = (channel: string, entry: Entry) => {
+    entries.push({ channel, entry });
+    const hash = channelHash(channel);
+    if (!hashes.includes(hash)) hashes.push(hash);
+  };
+  const { channels } = mutation;
+  for (let i = 0; i < channels.length; i++) {
+    const channel = channels[i]!;
+    if (channel !== ALL_CHANNEL && channels.indexOf(channel) === i) add(channel, record);
   }
   for (const removal of mutation.removals) {
     if (removal.channel === ALL_CHANNEL || !writesRemoval(removal.seq)) continue;
@@ -353,7 +356,7 @@ export function memberOf(
       revId: removal.revId,
       supersedes: 0,
     };
-    entries.push({ channel: removal.channel, entry });
+    add(removal.channel, entry);
   }
-  return { mutation, record, entries };
+  return { mutation, record, entries, hashes };
 }

@@ -116,9 +116,9 @@ export class Index implements IndexWriter, IndexReader, Journal {
       memberOf: (mutation, healing) => this.#memberOf(mutation, healing),
       begun: ({ vb, seq }) => this.#journal.begun(vb, seq),
       failed: ({ vb, seq }) => this.#journal.failed(vb, seq),
-      acknowledged: (members, hashes) => {
-        for (const [i, { record, entries }] of members.entries()) {
-          this.#journal.acknowledged(record.vb, record.seq, record.branch, hashes[i]!);
+      acknowledged: (members) => {
+        for (const { record, entries, hashes } of members) {
+          this.#journal.acknowledged(record.vb, record.seq, record.branch, hashes);
           this.#tail.add([{ channel: ALL_CHANNEL, entry: record }, ...entries]);
         }
         this.#journal.announce();
@@ -131,6 +131,7 @@ export class Index implements IndexWriter, IndexReader, Journal {
     const stable = this.#stable[vb]!;
     return memberOf(
       mutation,
+      (channel) => this.#writer.groups.densities.hashOf(channel),
       (at) => this.branches.ordinal(vb, vbuuid, at),
       // A removal beyond the stable clock may be one whose own write a crash has cut off, and which
       // no feed will show again, since this mutation supersedes it.

@@ -29,8 +29,8 @@ export interface WriterContext {
   memberOf(mutation: IndexMutation, healing: boolean): GroupMember;
   /** A mutation is queued. */
   begun(mutation: IndexMutation): void;
-  /** A group's records are acknowledged; `hashes`: of the channels of each member. */
-  acknowledged(members: readonly GroupMember[], hashes: readonly (readonly number[])[]): void;
+  /** A group's records are acknowledged. */
+  acknowledged(members: readonly GroupMember[]): void;
   /** A mutation was not written. */
   failed(mutation: IndexMutation): void;
 }
@@ -146,8 +146,7 @@ export class Writer {
     await this.groups.write(members);
     this.counts.groups++;
     this.counts.mutations += members.length;
-    const hashes = members.map((member) => this.groups.hashes(member));
-    this.#context.acknowledged(members, hashes);
+    this.#context.acknowledged(members);
   }
 
   /** Every operation may be repeated, so a batch that failed is tried again as a whole. */
