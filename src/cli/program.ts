@@ -47,6 +47,7 @@ interface ServeFlags {
   readonly config?: string;
   readonly data?: string;
   readonly public?: string;
+  readonly bucket?: string;
   readonly admin?: string;
   readonly metrics?: string;
   readonly demo?: boolean;
@@ -60,6 +61,7 @@ function addServe(tidegate: Command): void {
     .description("run a gateway until it is stopped by SIGTERM or SIGINT")
     .option("-c, --config <file>", "settings: JSON with comments (TIDEGATE_CONFIG)")
     .option("-d, --data <directory>", "where the databases are (default: ./tidegate-data)")
+    .option("--bucket <where>", "embedded, or couchbase://HOST/BUCKET (default: embedded)")
     .option("--public <host:port>", "listener for clients (default: 127.0.0.1:4984)")
     .option("--admin <host:port>", "listener for administration (default: 127.0.0.1:4985)")
     .option("--metrics <host:port>", "listener for /metrics, /health (default: 127.0.0.1:4986)")

@@ -48,6 +48,10 @@ const databaseInFileSchema = z.strictObject({
   syncFunctionFile: z.string().min(1).optional(),
 });
 
+const collectionName = z
+  .string()
+  .regex(/^[A-Za-z0-9_%-]+\.[A-Za-z0-9_%-]+$/, "SCOPE.COLLECTION, such as _default.tidegate_index");
+
 const address = z.string().superRefine((text, context) => {
   const parsed = parseAddress(text);
   if ("problem" in parsed) context.addIssue({ code: "custom", message: parsed.problem });
@@ -61,10 +65,45 @@ const origin = z
     "an origin such as https://example.org, localhost, or *",
   );
 
+/** How Couchbase Server is used; only looked at when `bucket` names one. */
+const couchbaseSchema = z.strictObject({
+  username: z.string().min(1).optional(),
+  password: z.string().optional(),
+  /** PEM certificates of authorities to trust beside the system's. */
+  caFile: z.string().min(1).optional(),
+  /** `scope.collection` of each kind of item; made at the first start where the server lets us. */
+  collections: z
+    .strictObject({
+      documents: collectionName.default("_default._default"),
+      metadata: collectionName.default("_default.tidegate_metadata"),
+      index: collectionName.default("_default.tidegate_index"),
+    })
+    .prefault({}),
+  /** How safe a save is before the client is answered. */
+  durability: z
+    .enum(["none", "majority", "majorityPersistActive", "persistMajority"])
+    .default("majority"),
+  /** The index's own traffic: over our pipelined connections, or by the SDK (to compare). */
+  indexTraffic: z.enum(["pipelined", "sdk"]).default("pipelined"),
+  /** Bytes that each node may send ahead on the mutation feed. */
+  feedBufferBytes: count(64 * 1024, 1024 * MIB).default(10 * MIB),
+  connectTimeoutMs: count(100, 600_000).default(5_000),
+  operationTimeoutMs: count(100, 600_000).default(10_000),
+});
+
 /** Every setting of a gateway. */
 export const configSchema = z.strictObject({
   /** The directory of the databases. */
   data: z.string().min(1).default("./tidegate-data"),
+  /** Where documents live: `embedded`, in the data directory, or a bucket of Couchbase Server. */
+  bucket: z
+    .string()
+    .regex(
+      /^(embedded|couchbases?:\/\/.+)$/,
+      "embedded, or couchbase://HOST[:PORT][,HOST...]/BUCKET, or couchbases://... for TLS",
+    )
+    .default("embedded"),
+  couchbase: couchbaseSchema.prefault({}),
   /** HOST:PORT of the listener for clients. */
   public: address.default("127.0.0.1:4984"),
   /** HOST:PORT of the listener for administration: no credentials, so on loopback only. */

@@ -1,47 +1,42 @@
 // The gateway: the databases of a data directory, opened, made, changed and removed.
 // What is inside a database: database.ts.
 
-import { existsSync, mkdirSync, readdirSync } from "node:fs";
-import { join } from "node:path";
 import { TidegateError } from "../base/errors.ts";
 import type { Log } from "../base/log.ts";
-import { openEmbeddedBucket, removeEmbeddedBucket } from "../bucket/embedded/embedded-bucket.ts";
+import type { Bucket } from "../bucket/bucket.ts";
 import type { ControllerSettings } from "../controller/settings.ts";
 import type { Random } from "../runtime/random.ts";
 import type { Time } from "../runtime/time.ts";
+import { type BucketSource, embeddedSource } from "./bucket-source.ts";
 import { type OpenDatabase, openDatabase } from "./database.ts";
 import { checkDatabaseName, readSettings, wholeSettings, writeSettings } from "./settings.ts";
 import type { Database, DatabaseSettings, Gateway } from "./types.ts";
 
 /** What {@link openGateway} needs. */
 export interface GatewayOptions {
-  /** The directory with a directory for each database; made when missing. */
+  /** Where the databases live; without it `dataDirectory` says it. */
+  readonly source?: BucketSource;
+  /** The directory of embedded buckets, a directory for each database; made when missing. */
   readonly dataDirectory: string;
   readonly time: Time;
   readonly random: Random;
   readonly log: Log;
-  /** Vbuckets of databases made from now on; 1024 unless said. For tests. */
+  /** Vbuckets of embedded databases made from now on; 1024 unless said. For tests. */
   readonly vbuckets?: number;
-  /** For tests: buckets keep older versions, so that a tail can be lost. */
+  /** For tests: embedded buckets keep older versions, so that a tail can be lost. */
   readonly keepHistory?: boolean;
   /** The controllers' settings where they are not the defaults. */
   readonly controller?: Partial<ControllerSettings>;
 }
 
 /**
- * Opens a gateway with every database that its data directory has.
+ * Opens a gateway with every database that its source has.
  *
- * @throws TidegateError what opening a database throws: `corrupt`, `newer_version`, `unavailable`
+ * @throws TidegateError what opening a database throws: `corrupt`, `newer_version`, `unavailable`,
+ *   and for a bucket of Couchbase Server `unauthorized`, `not_found`, `bad_config`
  */
-export async function openGateway(options: GatewayOptions): Promise<EmbeddedGateway> {
-  const { dataDirectory } = options;
-  try {
-    mkdirSync(dataDirectory, { recursive: true });
-  } catch (error) {
-    const reason = `the data directory ${dataDirectory} can't be made`;
-    throw new TidegateError("unavailable", reason, { cause: error });
-  }
-  const gateway = new EmbeddedGateway(options);
+export async function openGateway(options: GatewayOptions): Promise<OpenGateway> {
+  const gateway = new OpenGateway(options, options.source ?? embeddedSource(options));
   try {
     await gateway.openAll();
   } catch (error) {
@@ -51,16 +46,18 @@ export async function openGateway(options: GatewayOptions): Promise<EmbeddedGate
   return gateway;
 }
 
-/** The databases of this process, in embedded buckets. Made by {@link openGateway}. */
-export class EmbeddedGateway implements Gateway {
+/** The databases of this process. Made by {@link openGateway}. */
+export class OpenGateway implements Gateway {
   readonly #options: GatewayOptions;
+  readonly #source: BucketSource;
   readonly #databases = new Map<string, OpenDatabase>();
   /** Creating, changing and removing go one after the other. */
   #turn: Promise<void> = Promise.resolve();
   #closed = false;
 
-  constructor(options: GatewayOptions) {
+  constructor(options: GatewayOptions, source: BucketSource) {
     this.#options = options;
+    this.#source = source;
   }
 
   database(name: string): OpenDatabase | undefined {
@@ -71,15 +68,14 @@ export class EmbeddedGateway implements Gateway {
     return [...this.#databases.keys()].sort();
   }
 
-  /** Opens what the data directory has. */
+  /** Opens what the source has. */
   async openAll(): Promise<void> {
-    const { dataDirectory, log } = this.#options;
-    for (const entry of readdirSync(dataDirectory, { withFileTypes: true })) {
-      if (!entry.isDirectory() || !isDatabaseName(entry.name)) continue;
-      const bucket = await this.#bucket(entry.name);
+    const { log } = this.#options;
+    for (const name of this.#source.names()) {
+      const bucket = await this.#source.open(name);
       const settings = await readSettings(bucket);
       if (settings === undefined) {
-        log.warn({ database: entry.name }, "a database was never completely made: left alone");
+        log.warn({ database: name }, "a database was never completely made: left alone");
         await bucket.close();
         continue;
       }
@@ -94,7 +90,7 @@ export class EmbeddedGateway implements Gateway {
         throw new TidegateError("database_exists", `database ${name} exists already`);
       }
       const whole = wholeSettings(settings);
-      const bucket = await this.#bucket(name);
+      const bucket = await this.#source.open(name);
       if ((await readSettings(bucket)) !== undefined) {
         await bucket.close();
         throw new TidegateError("database_exists", `database ${name} was made by another process`);
@@ -124,14 +120,16 @@ export class EmbeddedGateway implements Gateway {
       if (same) return database;
       // How the index is written is fixed while a database is open.
       await this.#close(database);
-      return this.#open(await this.#bucket(name), whole);
+      return this.#open(await this.#source.open(name), whole);
     });
   }
 
   remove(name: string): Promise<void> {
     return this.#inTurn(async () => {
-      await this.#close(this.#existing(name));
-      await removeEmbeddedBucket(this.#directory(name));
+      const database = this.#existing(name);
+      this.#source.checkRemovable(name);
+      await this.#close(database);
+      await this.#source.remove(name);
     });
   }
 
@@ -171,23 +169,7 @@ export class EmbeddedGateway implements Gateway {
     return database;
   }
 
-  #directory(name: string): string {
-    return join(this.#options.dataDirectory, name);
-  }
-
-  #bucket(name: string) {
-    const { time, random, log, vbuckets, keepHistory } = this.#options;
-    const directory = this.#directory(name);
-    // A bucket that exists has its number of vbuckets.
-    const wanted = vbuckets === undefined || existsSync(directory) ? {} : { vbuckets };
-    const history = keepHistory === undefined ? {} : { keepHistory };
-    return openEmbeddedBucket({ directory, name, time, random, log, ...wanted, ...history });
-  }
-
-  async #open(
-    bucket: Awaited<ReturnType<typeof openEmbeddedBucket>>,
-    settings: DatabaseSettings,
-  ): Promise<OpenDatabase> {
+  async #open(bucket: Bucket, settings: DatabaseSettings): Promise<OpenDatabase> {
     const { time, random, log, controller } = this.#options;
     try {
       const extra = controller === undefined ? {} : { controller };
@@ -203,15 +185,5 @@ export class EmbeddedGateway implements Gateway {
   async #close(database: OpenDatabase): Promise<void> {
     this.#databases.delete(database.name);
     await database.close();
-  }
-}
-
-function isDatabaseName(name: string): boolean {
-  try {
-    checkDatabaseName(name);
-    return true;
-  } catch {
-    // Not an error: the directory may hold other things than databases.
-    return false;
   }
 }

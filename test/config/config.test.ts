@@ -29,6 +29,19 @@ describe("settings", () => {
   test("have defaults for everything, all on this machine", () => {
     expect(load()).toEqual({
       data: "./tidegate-data",
+      bucket: "embedded",
+      couchbase: {
+        collections: {
+          documents: "_default._default",
+          metadata: "_default.tidegate_metadata",
+          index: "_default.tidegate_index",
+        },
+        durability: "majority",
+        indexTraffic: "pipelined",
+        feedBufferBytes: 10 * 1024 * 1024,
+        connectTimeoutMs: 5000,
+        operationTimeoutMs: 10_000,
+      },
       public: "127.0.0.1:4984",
       admin: "127.0.0.1:4985",
       metrics: "127.0.0.1:4986",

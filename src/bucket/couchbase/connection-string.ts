@@ -20,7 +20,8 @@ export function parseConnectionString(text: string): BucketAddress {
   if (match === null) {
     throw new TidegateError(
       "bad_config",
-      `"${text}" is not a Couchbase bucket: expected couchbase://HOST[:PORT][,HOST…]/BUCKET, or couchbases://… for TLS.`,
+      `"${text}" is not a Couchbase bucket: expected couchbase://HOST[:PORT][,HOST…]/BUCKET, ` +
+        "or couchbases://… for TLS.",
     );
   }
   const [, scheme, hosts, bucket] = match as unknown as [string, string, string, string];
