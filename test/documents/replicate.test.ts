@@ -57,6 +57,30 @@ describe("new_edits=false", () => {
     expect((await bench.store.get(GUEST, "alone")).rev).toBe("4-x");
   });
 
+  test("many at once on one document do not wear each other out", async () => {
+    const histories = Array.from({ length: 120 }, (_, i) => [`2-x${i}`, "1-a"]);
+    await Promise.all(histories.map((history) => push("crowd", history, { v: history[0]! })));
+    const [leaves] = await bench.store.leaves(["crowd"]);
+    expect(leaves!.length).toBe(120);
+  });
+
+  test("that takes the id of a coming edit makes that edit a conflict, never a double", async () => {
+    const other = await openBench();
+    try {
+      const first = await other.store.put(GUEST, "taken", { n: 1 });
+      const second = await other.store.put(GUEST, "taken", { n: 2, _rev: first.rev });
+      await bench.store.put(GUEST, "taken", { n: 1 });
+      await push("taken", [second.rev, "1-elsewhere"], { n: "forged" });
+      const edit = bench.store.put(GUEST, "taken", { n: 2, _rev: first.rev });
+      expect(await codeOf(edit)).toBe("conflict");
+      const tree = (await bench.store.revisionTree("taken")) as { revisions: { rev: string }[] };
+      const revs = tree.revisions.map(({ rev }) => rev);
+      expect(new Set(revs).size).toBe(revs.length);
+    } finally {
+      await other.close();
+    }
+  });
+
   test("refuses histories that are none", async () => {
     const code = (document: JsonObject) =>
       codeOf(bench.store.put(GUEST, "bad", document, { newEdits: false }));
