@@ -90,7 +90,8 @@ class Reader {
     const scripts = JSON.parse(readFileSync(join(root, "package.json"), "utf8")).scripts;
     const isStart = text.trim() === "npm start";
     const command = isStart ? scripts.start.replace("bun run", `"${process.execPath}"`) : text;
-    const child = this.#spawn(command.replace(/(\S+ \S+ serve|tidegate serve)/, "exec $1"), root);
+    const cwd = isStart ? root : this.directory;
+    const child = this.#spawn(command.replace(/(\S+ \S+ serve|tidegate serve)/, "exec $1"), cwd);
     this.#servers.push(child);
     const until = Date.now() + 60_000;
     for (;;) {

@@ -40,6 +40,9 @@ export function session(call: Call): Response {
   return ok(call, { userCtx, info: { authentication_handlers: ["default"] } });
 }
 
+/** Names of settings that are shown to nobody. */
+const SECRET = /password|secret|token|key$/i;
+
 /** The settings in force: the process's, and those of each database as they are now. */
 function effectiveConfig({ gateway, config }: ServerContext): object {
   const databases: Record<string, DatabaseSettings> = {};
@@ -47,7 +50,18 @@ function effectiveConfig({ gateway, config }: ServerContext): object {
     const settings = gateway.database(name)?.settings;
     if (settings) databases[name] = settings;
   }
-  return { ...config, databases };
+  return withoutSecrets({ ...config, databases }) as object;
+}
+
+/** A copy in which every secret that is set is masked. */
+function withoutSecrets(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(withoutSecrets);
+  if (typeof value !== "object" || value === null) return value;
+  const entries = Object.entries(value).map(([name, inner]) => {
+    const isSecret = SECRET.test(name) && typeof inner === "string";
+    return [name, isSecret ? "(secret)" : withoutSecrets(inner)];
+  });
+  return Object.fromEntries(entries);
 }
 
 /** How the databases are. */

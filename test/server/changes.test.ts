@@ -147,6 +147,15 @@ describe("feed=normal", () => {
   });
 });
 
+test("what was saved is in the changes that are asked for next", async () => {
+  for (let round = 0; round < 20; round++) {
+    const { last_seq } = await changes("since=now");
+    const id = await save();
+    const { results } = await changes(`since=${last_seq}`);
+    expect(results.map((row) => row.id)).toEqual([id]);
+  }
+});
+
 describe("feed=longpoll", () => {
   test("answers at once when there is something, otherwise with the next change", async () => {
     const there = await changes("feed=longpoll&limit=5");

@@ -5,6 +5,7 @@ import type { Call } from "../context.ts";
 import { originAllowed } from "../cors.ts";
 import { requestObject } from "../request-body.ts";
 import { textStream } from "../text-stream.ts";
+import { fresh } from "./fresh.ts";
 import type { OpenFeed } from "./open-feeds.ts";
 import { type ChangesRequest, type Given, parseChanges } from "./options.ts";
 import { steps } from "./pace.ts";
@@ -40,6 +41,7 @@ async function answer(call: Call, given: Given): Promise<Response> {
   const request = parseChanges(given, database.settings.changes.mode === "eager");
   const place = server.feeds.take(connection.signal);
   try {
+    if (request.kind === "normal") await fresh(database, server.time, place.signal);
     const since = request.changes.since;
     const start = since === "now" ? database.changes.currentSequence() : since;
     const changes = { ...request.changes, since: start };
