@@ -75,7 +75,7 @@ export class OpenGateway implements Gateway {
       const bucket = await this.#source.open(name);
       const settings = await readSettings(bucket);
       if (settings === undefined) {
-        log.warn({ database: name }, "a database was never completely made: left alone");
+        log.warn({ database: name }, "there is no database in this bucket yet: PUT makes it");
         await bucket.close();
         continue;
       }

@@ -15,6 +15,7 @@ import { encodeCollectionKey, joinValue } from "../../src/bucket/couchbase/wire/
 import { rollbackOf } from "../../src/bucket/embedded/rollback.ts";
 import type { FeedEvent, FeedMutation, FeedReader } from "../../src/bucket/feed.ts";
 import { COLLECTIONS } from "./cluster.ts";
+import type { LoopbackNode } from "./node.ts";
 import type { Answer, Session } from "./session.ts";
 
 interface Stream {
@@ -57,8 +58,6 @@ export class DcpProducer {
     switch (frame.opcode) {
       case Opcode.dcpControl:
         return this.#control(frame);
-      case Opcode.getAllVbSeqnos:
-        return { value: await this.#seqnos() };
       case Opcode.dcpGetFailoverLog:
         return { value: await this.#failoverLog(frame.vb) };
       case Opcode.dcpStreamRequest:
@@ -101,20 +100,6 @@ export class DcpProducer {
       this.#noop = setInterval(noop, Number(value) * 1000);
     }
     return {};
-  }
-
-  async #seqnos(): Promise<Buffer> {
-    const { node } = this.#session;
-    const high = await node.cluster.bucket.feed.highSeqs();
-    const out: Buffer[] = [];
-    high.forEach((seq, vb) => {
-      if (!node.owns(vb)) return;
-      const row = Buffer.alloc(10);
-      row.writeUInt16BE(vb, 0);
-      row.writeBigUInt64BE(BigInt(seq), 2);
-      out.push(row);
-    });
-    return Buffer.concat(out);
   }
 
   async #failoverLog(vb: number): Promise<Buffer> {
@@ -244,6 +229,20 @@ export class DcpProducer {
     const { opaque } = stream;
     this.#session.send({ opcode: Opcode.dcpStreamEnd, vbOrStatus: vb, opaque, extras });
   }
+}
+
+/** The answer to GET_ALL_VB_SEQNOS: vbucket and highest seq of what is active at `node`. */
+export async function activeSeqnos(node: LoopbackNode): Promise<Answer> {
+  const high = await node.cluster.bucket.feed.highSeqs();
+  const out: Buffer[] = [];
+  high.forEach((seq, vb) => {
+    if (!node.owns(vb)) return;
+    const row = Buffer.alloc(10);
+    row.writeUInt16BE(vb, 0);
+    row.writeBigUInt64BE(BigInt(seq), 2);
+    out.push(row);
+  });
+  return { value: Buffer.concat(out) };
 }
 
 function frameBytes(parts: FrameParts): number {

@@ -9,7 +9,7 @@ import { encodeFrame, type Frame, type FrameParts } from "../../src/bucket/couch
 import { Feature, Magic, Opcode, Status } from "../../src/bucket/couchbase/wire/opcodes.ts";
 import { FrameSplitter } from "../../src/bucket/couchbase/wire/splitter.ts";
 import { COLLECTIONS } from "./cluster.ts";
-import { DcpProducer } from "./dcp-producer.ts";
+import { activeSeqnos, DcpProducer } from "./dcp-producer.ts";
 import { carryOut, isKeyValue } from "./key-value.ts";
 import type { LoopbackNode } from "./node.ts";
 import { isRangeScan, itemCounts, RangeScans } from "./range-scans.ts";
@@ -207,6 +207,7 @@ export class Session {
       this.#producer = new DcpProducer(this, frame.extras.readUInt32BE(4));
       return {};
     }
+    if (frame.opcode === Opcode.getAllVbSeqnos) return activeSeqnos(this.node);
     if (this.#producer === undefined) return { vbOrStatus: Status.invalidArguments };
     return this.#producer.request(frame);
   }
