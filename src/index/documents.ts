@@ -11,6 +11,7 @@ import {
   MAX_CACHE_BYTES,
   MAX_DIFFERENCES,
   MAX_KNOWN_CLOCKS,
+  MAX_LATE_DOCUMENTS,
   READ_PAGE_DOCUMENTS,
 } from "./limits.ts";
 import { checkChannel } from "./list-codec.ts";
@@ -83,6 +84,8 @@ export class Documents {
   #clocks: Clock[] = [];
   #clockNumber = 0;
   readonly #reported = new Set<string>();
+  /** Documents that were written to late, and the newest clock's number then. */
+  readonly #lateAt = new Map<string, number>();
 
   constructor(collection: KeyValueCollection, log: Log, maxBytes = MAX_CACHE_BYTES) {
     this.collection = collection;
@@ -97,7 +100,33 @@ export class Documents {
 
   /** Says that everything in `clock` is completely indexed: what is fetched from now on has it. */
   passed(clock: Clock): void {
-    if (this.#clocks.at(-1) === clock) return;
+    const last = this.#clocks.at(-1);
+    if (last === clock) return;
+    // A clock that goes back says that one before was wrong: something was lost, or cut away.
+    if (last?.some((seq, vb) => seq > clock[vb]!)) this.distrust();
+    this.#clocks.push(clock);
+    this.#clockNumber++;
+    if (this.#clocks.length > MAX_KNOWN_CLOCKS) this.#clocks.shift();
+  }
+
+  /**
+   * Says that something was written to these documents which the known clocks had passed already: a
+   * heal of what was lost. A fetch of them that is under way now does not count.
+   */
+  late(keys: Iterable<string>): void {
+    const before = this.#clockNumber;
+    for (const key of keys) {
+      this.#lateAt.set(key, before);
+      const cached = this.#cache.get(key);
+      if (!cached) continue;
+      cached.clockNumber = -1;
+      cached.sealed = false;
+    }
+    const clock = this.#clocks.at(-1);
+    if (this.#lateAt.size > MAX_LATE_DOCUMENTS || !clock) {
+      this.distrust();
+      return;
+    }
     this.#clocks.push(clock);
     this.#clockNumber++;
     if (this.#clocks.length > MAX_KNOWN_CLOCKS) this.#clocks.shift();
@@ -106,6 +135,7 @@ export class Documents {
   /** Says that a vbucket's history was cut: nothing fetched before is known to be complete. */
   distrust(): void {
     this.#clocks = [];
+    this.#lateAt.clear();
     this.#clockNumber++;
     for (const cached of this.#cache.values()) {
       cached.clockNumber = -1;
@@ -157,7 +187,7 @@ export class Documents {
   #take<T>(want: Wanted<T>, stored: StoredValue, clockNumber: number, keep = true): T {
     const cached = this.#cache.get(want.key);
     if (cached && stored.cas <= cached.cas) {
-      this.#fresh(cached, want.range, clockNumber);
+      this.#fresh(want, cached, clockNumber);
       this.#touch(want.key, cached);
       return cached.value as T;
     }
@@ -180,7 +210,7 @@ export class Documents {
       clockNumber: -1,
       sealed: false,
     };
-    this.#fresh(entry, want.range, clockNumber);
+    this.#fresh(want, entry, clockNumber);
     this.#bytes += size - (cached?.size ?? 0);
     this.#touch(want.key, entry);
     this.#evict();
@@ -218,8 +248,9 @@ export class Documents {
   }
 
   /** Notes that the document was asked for when clock `clockNumber` was the newest known one. */
-  #fresh(cached: Cached, range: Range | undefined, clockNumber: number): void {
-    if (range === undefined || clockNumber <= cached.clockNumber || cached.sealed) return;
+  #fresh({ key, range }: Wanted<unknown>, cached: Cached, clockNumber: number): void {
+    if (range === undefined || (this.#lateAt.get(key) ?? -1) >= clockNumber) return;
+    if (clockNumber <= cached.clockNumber || cached.sealed) return;
     const clock = this.#known(clockNumber);
     if (!clock) return;
     cached.clockNumber = clockNumber;

@@ -56,6 +56,10 @@ export interface GroupContext {
   nowMs(): number;
   /** Carries out operations, tried again when the bucket is busy. */
   batch(operations: readonly KeyValueOperation[]): Promise<KeyValueResult[]>;
+  /** The stable clock's seq in a vbucket: what is written at or below it is late. */
+  stableSeq(vb: number): number;
+  /** These documents got something that readers may think they know to be there or not. */
+  late(keys: Iterable<string>): void;
   /** The shape of a channel's newest block; undefined for a channel that has none. */
   newestShapes(channels: readonly string[]): Promise<(BlockAddress | undefined)[]>;
 }
@@ -105,19 +109,29 @@ export class GroupWriter {
     this.densities = new Densities(context.shape, context.vbuckets, context.grid.partitions);
   }
 
-  /** Writes a group. Resolves when the records are acknowledged. */
+  /**
+   * Writes a group. Resolves when the records are acknowledged.
+   *
+   * @throws TidegateError `unavailable`, `ambiguous` when the bucket did, each time it was asked
+   */
   async write(members: readonly GroupMember[]): Promise<void> {
     await this.#learn(members);
     const identities = members.map(({ record }) => packIdentity(record.docId, record.revId));
-    let blocks = this.#place(members, identities);
+    const late = new Set<string>();
+    let blocks = this.#place(members, identities, late);
     for (let round = 0; blocks.length > 0; round++) {
       if (round === MAX_PLACEMENTS) {
         throw new TidegateError("unavailable", "index blocks could not be appended to or made");
       }
       const left = await this.#append(blocks);
-      blocks = left.length > 0 ? this.#placeAgain(await this.#make(left)) : [];
+      blocks = left.length > 0 ? this.#placeAgain(await this.#make(left), late) : [];
     }
-    await this.#commit(members, identities);
+    await this.#commit(members, identities, late);
+    if (late.size > 0) this.#context.late(late);
+  }
+
+  #isLate({ vb, seq }: Place): boolean {
+    return seq <= this.#context.stableSeq(vb);
   }
 
   #state(channel: string): ChannelState {
@@ -140,7 +154,11 @@ export class GroupWriter {
     }
   }
 
-  #place(members: readonly GroupMember[], identities: readonly Identity[]): BlockAddition[] {
+  #place(
+    members: readonly GroupMember[],
+    identities: readonly Identity[],
+    late: Set<string>,
+  ): BlockAddition[] {
     const blocks = new Map<string, BlockAddition>();
     for (const [i, { record, entries }] of members.entries()) {
       this.densities.mutation();
@@ -149,7 +167,7 @@ export class GroupWriter {
         this.densities.note(state);
         const same = entry.revId === record.revId;
         const identity = same ? identities[i]! : packIdentity(entry.docId, entry.revId);
-        this.#addTo(blocks, state, entry, identity);
+        this.#addTo(blocks, state, entry, identity, late);
       }
     }
     return [...blocks.values()];
@@ -160,6 +178,7 @@ export class GroupWriter {
     state: ChannelState,
     entry: Place,
     identity: Identity,
+    late: Set<string>,
   ): void {
     const address = addressOf(state.shape, entry.vb, entry.seq);
     const key = blockKey(state.inKeys, address);
@@ -170,13 +189,16 @@ export class GroupWriter {
       blocks.set(key, block);
     }
     block.lines.push({ place: entry, identity });
+    if (!this.#isLate(entry)) return;
+    const window = windowOf(address, this.#context.vbuckets);
+    late.add(key).add(listKey(state.inKeys, window)).add(rootKey(state.inKeys));
   }
 
   /** Places what did not fit anew: the channel's shape is finer by now. */
-  #placeAgain(left: readonly BlockAddition[]): BlockAddition[] {
+  #placeAgain(left: readonly BlockAddition[], late: Set<string>): BlockAddition[] {
     const blocks = new Map<string, BlockAddition>();
     for (const { state, lines } of left) {
-      for (const { place, identity } of lines) this.#addTo(blocks, state, place, identity);
+      for (const { place, identity } of lines) this.#addTo(blocks, state, place, identity, late);
     }
     return [...blocks.values()];
   }
@@ -281,7 +303,11 @@ export class GroupWriter {
   }
 
   /** Appends the records. */
-  async #commit(members: readonly GroupMember[], identities: readonly Identity[]): Promise<void> {
+  async #commit(
+    members: readonly GroupMember[],
+    identities: readonly Identity[],
+    late: Set<string>,
+  ): Promise<void> {
     const { grid } = this.#context;
     const documents = new Map<string, Addition>();
     for (const [i, member] of members.entries()) {
@@ -293,6 +319,7 @@ export class GroupWriter {
       const document = documents.get(range.key) ?? { key: range.key, range, header, lines: [] };
       documents.set(range.key, document);
       const channels = member.hashes;
+      if (this.#isLate(record)) late.add(range.key);
       document.lines.push({ place: record, identity: identities[i]!, channels });
     }
     const additions = [...documents.values()];

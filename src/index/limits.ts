@@ -84,6 +84,9 @@ export const MAX_CACHED_CHUNKS = 8;
 /** Stable clocks that the cache remembers, to know what a document fetched then held. */
 export const MAX_KNOWN_CLOCKS = 16;
 
+/** Documents written to late that the cache tells from others; beyond it, all of it is distrusted. */
+export const MAX_LATE_DOCUMENTS = 4096;
+
 /** Entries that the tail holds: the newest that this node wrote. */
 export const MAX_TAIL_ENTRIES = 65_536;
 

@@ -112,6 +112,8 @@ export class Index implements IndexWriter, IndexReader, Journal {
       shape,
       time,
       log,
+      stableSeq: (vb) => this.#stable[vb]!,
+      late: (keys) => documents.late(keys),
       newestShapes: (channels) => this.#newestShapes(channels),
       memberOf: (mutation, healing) => this.#memberOf(mutation, healing),
       begun: ({ vb, seq }) => this.#journal.begun(vb, seq),

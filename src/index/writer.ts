@@ -25,6 +25,8 @@ export interface WriterContext {
   readonly time: Time;
   readonly log: Log;
   newestShapes(channels: readonly string[]): Promise<(BlockAddress | undefined)[]>;
+  stableSeq(vb: number): number;
+  late(keys: Iterable<string>): void;
   /** All entries that are to be written of a mutation, decided when its group begins. */
   memberOf(mutation: IndexMutation, healing: boolean): GroupMember;
   /** A mutation is queued. */
@@ -70,10 +72,14 @@ export class Writer {
 
   constructor(context: WriterContext) {
     this.#context = context;
-    const { vbuckets, grid, shape, newestShapes } = context;
+    const { vbuckets, grid, shape, newestShapes, stableSeq, late } = context;
     const batch = (operations: readonly KeyValueOperation[]) => this.#batch(operations);
     const nowMs = () => context.time.nowMs();
-    this.groups = new GroupWriter({ vbuckets, grid, shape, newestShapes, batch, nowMs });
+    this.groups = new GroupWriter({
+      ...{ vbuckets, grid, shape, newestShapes, stableSeq, late },
+      batch,
+      nowMs,
+    });
   }
 
   /** Mutations waiting for a group. */

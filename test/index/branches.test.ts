@@ -195,3 +195,25 @@ test("compaction drops what is dead, and nothing that a new branch has written",
     expect(last.map(({ docId }) => docId)).toEqual(["x1", "x2", "z3"]);
   });
 });
+
+test("what is healed below the stable clock is seen by reads that thought to know better", async () => {
+  await withBucket(VBUCKETS, async (bucket) => {
+    const index = await indexOf(bucket);
+    await index.write(change("doc-1", 1));
+    await index.write(change("doc-900", 900));
+    index.passed(clockAt(2000));
+    for (const channel of ["a", "*"]) expect(await seqsOf(index, 2000, channel)).toEqual([1, 900]);
+    await index.write(change("lost", 500), true);
+    for (const channel of ["a", "*"]) {
+      expect(await seqsOf(index, 2000, channel)).toEqual([1, 500, 900]);
+    }
+    // Another node heals; the clock that goes back says that something was wrong.
+    const other = await indexOf(bucket);
+    await other.write(change("lost too", 600), true);
+    index.passed(clockAt(599));
+    index.passed(clockAt(2000));
+    for (const channel of ["a", "*"]) {
+      expect(await seqsOf(index, 2000, channel)).toEqual([1, 500, 600, 900]);
+    }
+  });
+});

@@ -5,7 +5,16 @@ import { expect, test } from "bun:test";
 import type { EmbeddedBucket } from "../../src/bucket/embedded/embedded-bucket.ts";
 import { unlistedBlocks } from "../../src/index/unlisted.ts";
 import { FaultyCollection, stoppingAfter } from "./faulty.ts";
-import { indexOf, Model, mutation, readAll, seeded, VBUUID, withBucket } from "./support.ts";
+import {
+  indexOf,
+  Model,
+  mutation,
+  readAll,
+  seeded,
+  TEST_LIMIT_MS,
+  VBUUID,
+  withBucket,
+} from "./support.ts";
 
 const VBUCKETS = 16;
 const CHANNELS = ["a", "b"];
@@ -56,52 +65,64 @@ async function stopAndHeal(bucket: EmbeddedBucket, operations: number): Promise<
   return collection.faults > 0;
 }
 
-test("a writer may stop after each of its operations", async () => {
-  let operations = 1;
-  for (let stopped = true; stopped; operations++) {
-    await withBucket(VBUCKETS, async (bucket) => {
-      stopped = await stopAndHeal(bucket, operations);
-    });
-  }
-  expect(operations).toBeGreaterThan(10);
-});
-
-test("a bucket that is busy, or does not answer, is asked again: nothing is lost or doubled", async () => {
-  await withBucket(VBUCKETS, async (bucket) => {
-    const model = new Model(VBUCKETS, seeded(5), CHANNELS, 40);
-    const luck = seeded(6);
-    let inARow = -1;
-    const collection = new FaultyCollection(bucket.index, () => {
-      // The first batch is that of opening, and a batch is not tried for ever.
-      const draw = inARow < 0 || inARow === 3 ? 1 : luck();
-      inARow = draw < 0.4 ? inARow + 1 : 0;
-      return draw < 0.2 ? "refused" : draw < 0.4 ? "unanswered" : "none";
-    });
-    const index = await indexOf(bucket, { collection });
-    for (let i = 0; i < 10; i++) {
-      await Promise.all(Array.from({ length: 6 }, () => index.write(model.change())));
+test(
+  "a writer may stop after each of its operations",
+  async () => {
+    let operations = 1;
+    for (let stopped = true; stopped; operations++) {
+      await withBucket(VBUCKETS, async (bucket) => {
+        stopped = await stopAndHeal(bucket, operations);
+      });
     }
-    expect(collection.faults).toBeGreaterThan(5);
-    await expectWhole(bucket, model);
-  });
-});
+    expect(operations).toBeGreaterThan(10);
+  },
+  TEST_LIMIT_MS,
+);
 
-test("a write that can't be carried out rejects, has no record, and can be repeated", async () => {
-  await withBucket(VBUCKETS, async (bucket) => {
-    let broken = false;
-    const collection = new FaultyCollection(bucket.index, () => (broken ? "refused" : "none"));
-    const index = await indexOf(bucket, { collection });
-    const one = mutation({ vb: 1, seq: 1, docId: "doc", channels: ["a"] });
-    broken = true;
-    await expect(index.write(one)).rejects.toThrow("busy");
-    expect(index.stats().write_failedGroups).toBe(1);
-    expect(await index.recorded([one])).toEqual([undefined]);
-    broken = false;
-    await index.write(one);
-    expect((await index.recorded([one]))[0]).toHaveLength(1);
-    expect(await index.recorded([{ vb: 1, seq: 1, vbuuid: VBUUID }], "memory")).toHaveLength(1);
-  });
-});
+test(
+  "a bucket that is busy, or does not answer, is asked again: nothing is lost or doubled",
+  async () => {
+    await withBucket(VBUCKETS, async (bucket) => {
+      const model = new Model(VBUCKETS, seeded(5), CHANNELS, 40);
+      const luck = seeded(6);
+      let inARow = -1;
+      const collection = new FaultyCollection(bucket.index, () => {
+        // The first batch is that of opening, and a batch is not tried for ever.
+        const draw = inARow < 0 || inARow === 3 ? 1 : luck();
+        inARow = draw < 0.4 ? inARow + 1 : 0;
+        return draw < 0.2 ? "refused" : draw < 0.4 ? "unanswered" : "none";
+      });
+      const index = await indexOf(bucket, { collection });
+      for (let i = 0; i < 10; i++) {
+        await Promise.all(Array.from({ length: 6 }, () => index.write(model.change())));
+      }
+      expect(collection.faults).toBeGreaterThan(5);
+      await expectWhole(bucket, model);
+    });
+  },
+  TEST_LIMIT_MS,
+);
+
+test(
+  "a write that can't be carried out rejects, has no record, and can be repeated",
+  async () => {
+    await withBucket(VBUCKETS, async (bucket) => {
+      let broken = false;
+      const collection = new FaultyCollection(bucket.index, () => (broken ? "refused" : "none"));
+      const index = await indexOf(bucket, { collection });
+      const one = mutation({ vb: 1, seq: 1, docId: "doc", channels: ["a"] });
+      broken = true;
+      await expect(index.write(one)).rejects.toThrow("busy");
+      expect(index.stats().write_failedGroups).toBe(1);
+      expect(await index.recorded([one])).toEqual([undefined]);
+      broken = false;
+      await index.write(one);
+      expect((await index.recorded([one]))[0]).toHaveLength(1);
+      expect(await index.recorded([{ vb: 1, seq: 1, vbuuid: VBUUID }], "memory")).toHaveLength(1);
+    });
+  },
+  TEST_LIMIT_MS,
+);
 
 test("nothing is written after close, and what was begun before is finished", async () => {
   await withBucket(VBUCKETS, async (bucket) => {

@@ -19,6 +19,9 @@ import { systemTime } from "../../src/runtime/time.ts";
 /** The branch of every vbucket unless a test cuts it. */
 export const VBUUID = "00000000000000aa";
 
+/** How long a test with much work may take on a machine that is busy. */
+export const TEST_LIMIT_MS = 60_000;
+
 /** Opens a bucket in a new temporary directory, hands it to `use`, and removes it. */
 export async function withBucket(
   vbuckets: number,
