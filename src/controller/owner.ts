@@ -225,6 +225,7 @@ export class Owner {
       state.failover(log);
       const position = state.rollback(point);
       this.validation.touched(vb);
+      this.ticker.hold();
       reader.restart(position);
     });
   }

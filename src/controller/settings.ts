@@ -52,6 +52,9 @@ export const HEAL_RETRY_MAX_MS = 10_000;
 export const WRITE_RETRY_MIN_MS = 50;
 export const WRITE_RETRY_MAX_MS = 5000;
 
+/** How long ticks are held back at most while vbuckets are checked again after a rollback. */
+export const MAX_HOLD_MS = 2000;
+
 /** The most channel hashes kept for one vbucket or one tick; beyond it: "unknown". */
 export const MAX_CHANGED_CHANNELS = 4096;
 

@@ -9,7 +9,7 @@ import type { Aggregator } from "./aggregator.ts";
 import { ChangedSet } from "./changed-set.ts";
 import type { Journal } from "./ports.ts";
 import type { Problems } from "./problems.ts";
-import { WRITE_RETRY_MAX_MS, WRITE_RETRY_MIN_MS } from "./settings.ts";
+import { MAX_HOLD_MS, WRITE_RETRY_MAX_MS, WRITE_RETRY_MIN_MS } from "./settings.ts";
 import type { Term } from "./term.ts";
 import type { Validation } from "./validation.ts";
 
@@ -40,6 +40,8 @@ export class Ticker {
   /** Whether the partition clocks stored are ahead of what is published. */
   #unpublished = false;
   #lastMs = Number.NEGATIVE_INFINITY;
+  /** Ticks wait until then for vbuckets that are checked again. */
+  #heldUntilMs = Number.NEGATIVE_INFINITY;
   #scheduled: Cancel | undefined;
   #running = false;
   #retryMs = 0;
@@ -66,12 +68,27 @@ export class Ticker {
     return result;
   }
 
+  /**
+   * Holds ticks back, for a bounded time, while vbuckets are checked again after a rollback: their
+   * clocks may claim what was never indexed. Should it take longer, older ticks are clamped for it.
+   */
+  hold(): void {
+    this.#heldUntilMs = this.#options.time.monotonicMs() + MAX_HOLD_MS;
+  }
+
   /** Says that clocks may have moved: publishes a tick, now or when it may. */
   moved(): void {
+    const { time, tickIntervalMs, validation } = this.#options;
+    const held = this.#heldUntilMs > time.monotonicMs() && validation.checking;
+    if (!held && this.#heldUntilMs > Number.NEGATIVE_INFINITY) {
+      this.#heldUntilMs = Number.NEGATIVE_INFINITY;
+      this.#scheduled?.();
+      this.#scheduled = undefined;
+    }
     if (this.#stopped || this.#running || this.#scheduled) return;
     if (!this.#wanted()) return;
-    const { time, tickIntervalMs } = this.#options;
-    const pause = Math.max(this.#lastMs + tickIntervalMs - time.monotonicMs(), this.#retryMs);
+    const dueMs = Math.max(this.#lastMs + tickIntervalMs, held ? this.#heldUntilMs : 0);
+    const pause = Math.max(dueMs - time.monotonicMs(), this.#retryMs);
     if (pause <= 0) void this.#run();
     else {
       this.#scheduled = time.after(Math.ceil(pause), () => {

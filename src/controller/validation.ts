@@ -69,10 +69,15 @@ export class Validation {
   #clamps: { vb: number; seq: number }[] = [];
   readonly #changed = new ChangedSet();
   readonly #moved = new Set<number>();
+  /** The vbuckets that may be being checked again. */
+  readonly #checking = new Set<number>();
 
   constructor(options: ValidationOptions, vbuckets: Iterable<VbucketState>) {
     this.#options = options;
-    for (const state of vbuckets) this.#vbuckets.set(state.vb, state);
+    for (const state of vbuckets) {
+      this.#vbuckets.set(state.vb, state);
+      if (state.checking) this.#checking.add(state.vb);
+    }
     const offsets = [0];
     for (let ms = FIRST_STORED_LOOK_MS; ms < options.graceMs; ms *= 2) offsets.push(ms);
     if (options.graceMs > 0) offsets.push(options.graceMs);
@@ -93,6 +98,15 @@ export class Validation {
   /** The vbuckets whose clock moved since {@link takeMoved}. */
   get moved(): ReadonlySet<number> {
     return this.#moved;
+  }
+
+  /** Whether a vbucket is being checked again: until then its clock may claim too much. */
+  get checking(): boolean {
+    for (const vb of this.#checking) {
+      if (this.vbucket(vb).checking) return true;
+      this.#checking.delete(vb);
+    }
+    return false;
   }
 
   /** The state of a vbucket of this validation. */
@@ -125,7 +139,8 @@ export class Validation {
 
   #arrived(pending: Pending): void {
     this.#pending.add(pending);
-    const replayed = pending.seq <= this.#options.replayUntil(pending.vb);
+    const { vb, seq } = pending;
+    const replayed = seq <= this.#options.replayUntil(vb) || this.vbucket(vb).passed(seq);
     const ownWriter = this.#options.graceMs === 0;
     if (!isOurs(pending.mutation) || (ownWriter && !replayed)) {
       this.#queueHeal(pending);
@@ -246,7 +261,9 @@ export class Validation {
       this.#lookStage.delete(pending);
       if (pending.state !== "waiting") continue;
       // A question that failed is put again; an answer "no" leads to the next stage, or to a heal.
-      const next = failed ? this.#looks[stage] : this.#looks[stage + 1];
+      // What the clock has passed already has had its time.
+      const late = this.vbucket(pending.vb).passed(pending.seq);
+      const next = failed ? this.#looks[stage] : late ? undefined : this.#looks[stage + 1];
       if (next) next.push(pending);
       else this.#queueHeal(pending);
     }
@@ -318,6 +335,7 @@ export class Validation {
   /** Says that the clock of `vb` was moved from outside: a rollback. */
   touched(vb: number): void {
     this.#moved.add(vb);
+    this.#checking.add(vb);
     this.#changed.add("unknown");
   }
 

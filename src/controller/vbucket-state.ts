@@ -56,6 +56,8 @@ export class VbucketState {
   /** The highest seq that the feed has delivered or moved over. */
   #read: number;
   #position: number;
+  /** What the clock has passed up to here is being checked again. */
+  #checkUntil: number;
   #segments: Segment[] = [];
 
   constructor(vb: number, record: VbucketRecord) {
@@ -65,11 +67,22 @@ export class VbucketState {
     this.#log = record.log;
     this.#position = record.position;
     this.#read = record.position;
+    this.#checkUntil = record.clock;
   }
 
   /** Everything up to here is completely indexed. */
   get clock(): number {
     return this.#clock;
+  }
+
+  /** Whether what the clock has passed is being checked again, and not yet to its end. */
+  get checking(): boolean {
+    return this.#position < this.#checkUntil;
+  }
+
+  /** Whether `seq` was passed before it was checked. */
+  passed(seq: number): boolean {
+    return seq <= this.#checkUntil;
   }
 
   /** Whether the feed is ahead of the clock: something is not validated, or a snapshot is open. */
@@ -170,6 +183,7 @@ export class VbucketState {
     while (first?.complete && first.pending === 0) {
       this.#segments.shift();
       this.#position = first.end;
+      if (first.end >= this.#checkUntil) this.#checkUntil = 0;
       changed(first.changed.value);
       // While a vbucket is checked again the feed is behind the clock, which then stands still.
       if (first.end > this.#clock) this.#clock = first.end;
@@ -207,6 +221,7 @@ export class VbucketState {
    */
   rollback(seq: number): StreamPosition {
     if (seq < this.#clock) this.#clock = seq;
+    this.#checkUntil = this.#clock;
     this.#position = 0;
     return this.restart();
   }

@@ -9,6 +9,9 @@ import { ADMIN, type Node, World } from "./world.ts";
 
 const CHANNELS = ["A", "B", "C", "D"];
 
+/** A rollback is known everywhere after this time, also when an owner must be found first. */
+const ROLLBACK_KNOWN_MS = 2500;
+
 /** What a run is made of. */
 export interface RunOptions {
   readonly seed: number;
@@ -30,8 +33,9 @@ export async function simulate(options: RunOptions): Promise<void> {
     const run = new Run(world, options);
     for (let step = 0; step < options.steps; step++) await run.step();
     await run.finish();
-  } finally {
     await world.close();
+  } finally {
+    world.remove();
   }
 }
 
@@ -41,6 +45,8 @@ class Run {
   readonly #readers: Reader[];
   readonly #watched = new WeakSet<Node>();
   #violation: Violation | undefined;
+  /** When every node has heard of the last rollback, in monotonic milliseconds. */
+  #knownMs = 0;
 
   constructor(world: World, options: RunOptions) {
     this.#world = world;
@@ -101,9 +107,9 @@ class Run {
     const { random } = this.#world;
     const { id, body } = this.#document();
     const { documents } = node.database;
-    const newest = (await this.#leaves(node, id))?.[0];
     const choice = random.fraction();
     try {
+      const newest = (await this.#leaves(node, id))?.[0];
       if (choice < 0.12 && newest && !newest.deleted) {
         this.#trace(`delete ${id}`);
         await documents.remove(ADMIN, id, newest.rev);
@@ -120,8 +126,9 @@ class Run {
       }
     } catch (error) {
       // Another save came between reading the revision and writing upon it, or the node stopped.
-      if (!isTidegateError(error, "conflict") && !isTidegateError(error, "unavailable"))
-        throw error;
+      // A rollback gives back versions whose bodies beside the document are gone: "corrupt".
+      const passing = ["conflict", "unavailable", "corrupt"] as const;
+      if (!passing.some((code) => isTidegateError(error, code))) throw error;
     }
   }
 
@@ -201,9 +208,20 @@ class Run {
     await time.run(node.database.index.write(made.mutation, random.fraction() < 0.5));
   }
 
-  async #rollback(_node: Node): Promise<void> {}
+  /** A vbucket loses its newest mutations, as in a failover to a node that had not got them. */
+  async #rollback(node: Node): Promise<void> {
+    if (this.#options.rollbacks === false) return;
+    const { random } = this.#world;
+    const vb = random.below(node.database.bucket.vbuckets);
+    await this.#world.loseTail(node, vb, 1 + random.below(4));
+    this.#trace(`vbucket ${vb} lost its tail`);
+    this.#knownMs = this.#world.time.monotonicMs() + ROLLBACK_KNOWN_MS;
+  }
 
   async #check(node: Node): Promise<void> {
+    // Until the owner has heard of a rollback nobody can know that a branch is dead.
+    const { time } = this.#world;
+    await time.advance(Math.max(0, this.#knownMs - time.monotonicMs()));
     this.#trace("check");
     await checkIndex(this.#world, node, CHANNELS);
   }

@@ -106,7 +106,8 @@ export async function withBench(
   const bench = await Bench.open(options);
   try {
     await task(bench);
-  } finally {
     await bench.close();
+  } finally {
+    bench.world.remove();
   }
 }

@@ -6,12 +6,14 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type Log, silentLog } from "../../src/base/log.ts";
 import type { StoredDocument } from "../../src/bucket/bucket.ts";
+import type { EmbeddedBucket } from "../../src/bucket/embedded/embedded-bucket.ts";
+import { loseTail } from "../../src/bucket/embedded/testing.ts";
 import { total } from "../../src/clock/clock.ts";
 import { classify } from "../../src/documents/load.ts";
 import { indexMutationOf } from "../../src/documents/sync-metadata.ts";
 import type { Actor } from "../../src/documents/types.ts";
 import type { OpenDatabase } from "../../src/gateway/database.ts";
-import { type EmbeddedGateway, openGateway } from "../../src/gateway/gateway.ts";
+import { type OpenGateway, openGateway } from "../../src/gateway/gateway.ts";
 import type { DatabaseSettings } from "../../src/gateway/types.ts";
 import type { IndexMutation } from "../../src/index/types.ts";
 import { VirtualRandom } from "./virtual-random.ts";
@@ -22,7 +24,7 @@ const DATABASE = "sim";
 
 /** One gateway of the world; down when it has no database. */
 export interface Node {
-  gateway: EmbeddedGateway;
+  gateway: OpenGateway;
   database: OpenDatabase;
   /** Whether the index write of a save gets lost, as in a crash right after the document's write. */
   dropping: boolean;
@@ -67,7 +69,7 @@ export class World {
     for (let i = 1; i < nodes; i++) await this.startNode(i);
   }
 
-  #open(): Promise<EmbeddedGateway> {
+  #open(): Promise<OpenGateway> {
     return openGateway({
       dataDirectory: this.directory,
       time: this.time,
@@ -85,7 +87,7 @@ export class World {
     return node;
   }
 
-  #node(gateway: EmbeddedGateway): Node {
+  #node(gateway: OpenGateway): Node {
     const database = gateway.database(DATABASE);
     if (database === undefined) throw new Error("the database is not open");
     const node: Node = { gateway, database, dropping: false };
@@ -127,6 +129,19 @@ export class World {
     return truth;
   }
 
+  /** Cuts the newest `count` sequence numbers off a vbucket. */
+  async loseTail(node: Node, vb: number, count: number): Promise<void> {
+    const { bucket } = node.database;
+    const high = (await this.time.run(bucket.feed.highSeqs()))[vb] ?? 0;
+    const point = Math.max(0, high - count);
+    await this.time.run(loseTail(bucket as EmbeddedBucket, vb, point));
+    for (const made of this.made.values()) {
+      for (const one of made) {
+        if (one.mutation.vb === vb && one.mutation.seq > point) one.lost = true;
+      }
+    }
+  }
+
   /** Lets time pass until everything that was saved, and imported then, is stable at every node. */
   async settle(): Promise<void> {
     for (;;) {
@@ -148,10 +163,11 @@ export class World {
   }
 
   async close(): Promise<void> {
-    try {
-      for (const node of this.nodes) if (node) await this.time.run(node.gateway.close());
-    } finally {
-      rmSync(this.directory, { recursive: true, force: true });
-    }
+    for (const node of this.nodes) if (node) await this.time.run(node.gateway.close());
+  }
+
+  /** Removes the directory: also of a world that could not be closed. */
+  remove(): void {
+    rmSync(this.directory, { recursive: true, force: true });
   }
 }
