@@ -9,7 +9,18 @@ import {
   MAX_QUEUED_OPERATIONS,
 } from "../../src/bucket/embedded/limits.ts";
 import { systemTime } from "../../src/runtime/time.ts";
-import { bytes, open, put, text, until, withBucket, write } from "./support.ts";
+import {
+  bytes,
+  fromZero,
+  open,
+  put,
+  readUntil,
+  summary,
+  text,
+  until,
+  withBucket,
+  write,
+} from "./support.ts";
 
 const settled = (promise: Promise<unknown>) =>
   promise.then(
@@ -49,6 +60,9 @@ describe("group commit", () => {
     withBucket(
       async (bucket) => {
         const file = bucket.files.documents;
+        const reader = bucket.feed.open(fromZero(0));
+        await reader.read();
+        const told = readUntil(reader, (all) => summary(all).includes("(b@2)"));
         const one = (key: string) => bucket.documents.write(write(key));
         const first = one("a");
         const broken = settled(
@@ -64,6 +78,8 @@ describe("group commit", () => {
         expect(await bucket.documents.get("broken")).toBeUndefined();
         expect(await bucket.documents.count()).toBe(2);
         expect(bucket.stats()).toMatchObject({ documents_failed_operations: 1 });
+        expect(summary(await told)).not.toContain("broken");
+        reader.close();
       },
       { vbuckets: 1 },
     ));

@@ -7,7 +7,7 @@ import {
   type KeyValueResult,
   MAX_VALUE_BYTES,
 } from "../../src/bucket/bucket.ts";
-import { INLINE_APPEND_BYTES } from "../../src/bucket/embedded/limits.ts";
+import { INLINE_APPEND_BYTES, MAX_CHUNKS } from "../../src/bucket/embedded/limits.ts";
 import { firstTextAfter } from "../../src/bucket/embedded/values.ts";
 import { bytes, nowSeconds, open, shiftedTime, text, until, withBucket } from "./support.ts";
 
@@ -113,6 +113,9 @@ describe.each(["metadata", "index"] as const)("%s", (collection) => {
         const found = await values.get("k");
         expect(Buffer.compare(found?.value ?? bytes(""), joined(first, pieces, at + 50))).toBe(0);
       }
+      const file = collection === "index" ? bucket.files.index : bucket.files.documents;
+      const chunks = file.connection.query<[number]>("SELECT count(*) FROM chunks");
+      expect(chunks.get()?.[0]).toBeLessThan(MAX_CHUNKS);
       await bucket.close();
       const again = await open(directory);
       const more = bytes("more");
@@ -122,6 +125,23 @@ describe.each(["metadata", "index"] as const)("%s", (collection) => {
       const whole = joined(first, [...pieces, more], pieces.length + 1);
       expect(Buffer.compare(found?.value ?? bytes(""), whole)).toBe(0);
       await again.close();
+    }));
+
+  test("two connections append to the same value in turn", () =>
+    withBucket(async (bucket, directory) => {
+      const other = await open(directory);
+      const value = new Uint8Array(INLINE_APPEND_BYTES);
+      await bucket[collection].batch([{ op: "insert", key: "k", value }]);
+      for (let turn = 0; turn < 50; turn++) {
+        const { [collection]: values } = turn % 2 === 0 ? other : bucket;
+        const piece = new Uint8Array(10).fill(turn);
+        const [result] = await values.batch([{ op: "append", key: "k", value: piece }]);
+        expect(result?.ok).toBe(true);
+        const found = await (turn % 3 === 0 ? other : bucket)[collection].get("k");
+        expect(found?.value.length).toBe(value.length + 10 * (turn + 1));
+        expect(found?.value.at(-1)).toBe(turn);
+      }
+      await other.close();
     }));
 
   test("a value that was appended to is replaced and removed whole", () =>

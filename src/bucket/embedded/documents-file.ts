@@ -59,8 +59,6 @@ export class DocumentsFile extends StoreFile {
 
   override rolledBack(): void {
     super.rolledBack();
-    this.vbuckets.undo();
-    this.table.live = this.#savedLive;
     this.table.written = [];
     this.branched.length = 0;
   }

@@ -9,7 +9,7 @@ import { MAX_FAILOVER_ENTRIES } from "./limits.ts";
 
 /**
  * What is known of the vbuckets: a copy in memory of the tables, right as long as `load` is called
- * after each change by another process. Seqs given to mutations count in memory at once, and are
+ * after each change by another process, and after each transaction that failed. Seqs given to mutations count in memory at once, and are
  * written by `save` at the end of the transaction.
  */
 export class VbucketTable {
@@ -17,8 +17,8 @@ export class VbucketTable {
   readonly high: SeqVector;
   /** The branch of each vbucket. */
   readonly vbuuid: string[];
-  /** Vbuckets with seqs that are not yet committed -> their highest seq before. */
-  readonly #dirty = new Map<number, number>();
+  /** Vbuckets with seqs that are not yet committed. */
+  readonly #dirty = new Set<number>();
   readonly #rows: Query<[vb: number, high: number, vbuuid: string]>;
   readonly #save: Query<[]>;
   readonly #branch: Query<[]>;
@@ -72,25 +72,19 @@ export class VbucketTable {
 
   /** The next seq of `vb`. */
   next(vb: number): number {
-    const before = this.high[vb] as number;
-    if (!this.#dirty.has(vb)) this.#dirty.set(vb, before);
-    this.high[vb] = before + 1;
-    return before + 1;
+    const seq = (this.high[vb] as number) + 1;
+    this.high[vb] = seq;
+    this.#dirty.add(vb);
+    return seq;
   }
 
   /** Writes the seqs given since the last commit. Call it in the transaction. */
   save(): void {
-    for (const vb of this.#dirty.keys()) this.#save.run(this.high[vb] as number, vb);
+    for (const vb of this.#dirty) this.#save.run(this.high[vb] as number, vb);
   }
 
   /** The seqs given since the last call are in the file. */
   committed(): void {
-    this.#dirty.clear();
-  }
-
-  /** The seqs given since the last commit were never written. */
-  undo(): void {
-    for (const [vb, high] of this.#dirty) this.high[vb] = high;
     this.#dirty.clear();
   }
 
