@@ -115,8 +115,11 @@ function* candidates(moments: Moments): Generator<Shaped> {
   }
   for (const start of least > 0 && least < mean ? [0, least] : [Math.min(0, least)]) {
     const above = mean - start;
-    if (above <= MAX_TABLE_MEAN) yield* poissons(above, start);
-    if (variance > above * 1.02) yield* binomials(above, variance, start);
+    // How far the variance of a Poisson's values may lie from its mean by chance.
+    const chance = 1 + 3 * Math.sqrt(2 / sorted.length);
+    const poissonLike = variance > above / 2 && variance < above * chance;
+    if (above <= MAX_TABLE_MEAN && (start === 0 || poissonLike)) yield* poissons(above, start);
+    if (variance > above * chance) yield* binomials(above, variance, start);
   }
 }
 
@@ -148,11 +151,10 @@ function* binomials(above: number, variance: number, start: number): Generator<S
   const spread = variance / (scale * scale);
   const step = meanStep(center);
   const near = shapeStep(spread > center ? (center * center) / (spread - center) : 1e9);
-  for (const mean of [step - 1, step, step + 1]) {
-    for (const shape of [near - 1, near, near + 1, near + 2]) {
-      if (mean < 1 || mean > MEAN_STEPS || shape < 0 || shape >= SHAPE_STEPS) continue;
-      yield { family: Family.binomial, mean, shape, shift, start };
-    }
+  if (step > MEAN_STEPS) return;
+  for (const shape of [near - 1, near, near + 1, near + 2]) {
+    if (shape < 0 || shape >= SHAPE_STEPS) continue;
+    yield { family: Family.binomial, mean: step, shape, shift, start };
   }
 }
 

@@ -63,35 +63,41 @@ function blockAt(length: number, logBlocks: number, index: number): [from: numbe
 
 /** log2 of the number of blocks that lowers the variances most, against what their headers cost. */
 function bestBlocks(values: Float64Array): number {
+  let logBlocks = 0;
+  while (logBlocks < MAX_LOG_BLOCKS && values.length >= (2 << logBlocks) * MIN_BLOCK) logBlocks++;
+  // Sums over the smallest blocks; those of larger ones are made of them.
+  const sums = new Float64Array(1 << logBlocks);
+  const squares = new Float64Array(1 << logBlocks);
+  const origin = values[0]!;
+  for (let index = 0; index < sums.length; index++) {
+    const [from, to] = blockAt(values.length, logBlocks, index);
+    for (let at = from; at < to; at++) {
+      const distance = values[at]! - origin;
+      sums[index] = sums[index]! + distance;
+      squares[index] = squares[index]! + distance * distance;
+    }
+  }
   let best = 0;
   let least = Number.POSITIVE_INFINITY;
-  for (let logBlocks = 0; logBlocks <= MAX_LOG_BLOCKS; logBlocks++) {
+  for (; logBlocks >= 0; logBlocks--) {
     const blocks = 1 << logBlocks;
-    if (blocks > 1 && values.length < blocks * MIN_BLOCK) break;
     let bits = blocks * BLOCK_BITS;
     for (let index = 0; index < blocks; index++) {
       const [from, to] = blockAt(values.length, logBlocks, index);
-      bits += (to - from) * 0.5 * Math.log2(varianceOf(values, from, to) + 0.1);
+      const mean = sums[index]! / (to - from);
+      const variance = Math.max(0, squares[index]! / (to - from) - mean * mean);
+      bits += (to - from) * 0.5 * Math.log2(variance + 0.1);
     }
-    if (bits < least) {
+    if (bits <= least) {
       least = bits;
       best = logBlocks;
     }
+    for (let index = 0; index < blocks / 2; index++) {
+      sums[index] = sums[2 * index]! + sums[2 * index + 1]!;
+      squares[index] = squares[2 * index]! + squares[2 * index + 1]!;
+    }
   }
   return best;
-}
-
-function varianceOf(values: Float64Array, from: number, to: number): number {
-  const origin = values[from]!;
-  let sum = 0;
-  let squares = 0;
-  for (let at = from; at < to; at++) {
-    const distance = values[at]! - origin;
-    sum += distance;
-    squares += distance * distance;
-  }
-  const count = to - from;
-  return Math.max(0, (squares - (sum * sum) / count) / count);
 }
 
 /** Adds what {@link planParametric} wrote to `target`. */

@@ -18,8 +18,8 @@ export const codecNames = Object.keys(CodecId) as (keyof typeof CodecId)[];
 export type Effort = "fast" | "small";
 
 /** Estimates are right within this share, and this many bits. */
-const ESTIMATE_SHARE = 1.02;
-const ESTIMATE_BITS = 32;
+const ESTIMATE_SHARE = 1.003;
+const ESTIMATE_BITS = 16;
 
 /**
  * Writes down `values`: integers from -(2^53-1) to 2^53-1.
