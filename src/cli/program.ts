@@ -4,6 +4,8 @@ import process from "node:process";
 import { Command } from "commander";
 import type { JsonObject } from "../base/json.ts";
 import { loadConfig } from "../config/load.ts";
+import { check } from "./check.ts";
+import { addInspect } from "./inspect/command.ts";
 import { serve } from "./serve.ts";
 import { version, versionText } from "./version.ts";
 
@@ -32,6 +34,8 @@ export function program(): Command {
     .showHelpAfterError("(tidegate --help says more)")
     .addHelpText("after", AFTER);
   addServe(tidegate);
+  addInspect(tidegate);
+  addCheck(tidegate);
   tidegate
     .command("version")
     .description("print the versions of Tidegate, its runtime and Couchbase's native client")
@@ -78,6 +82,20 @@ function addServe(tidegate: Command): void {
           commandLine: { ...defined(direct), ...(Object.keys(log).length > 0 ? { log } : {}) },
         }),
       );
+    });
+}
+
+function addCheck(tidegate: Command): void {
+  tidegate
+    .command("check <bucket>")
+    .description(
+      "say whether a Couchbase bucket has all that a gateway needs: couchbase://HOST/BUCKET",
+    )
+    .option("-c, --config <file>", "settings: JSON with comments (TIDEGATE_CONFIG)")
+    .action(async (bucket: string, flags: { config?: string }) => {
+      const file = flags.config ?? process.env.TIDEGATE_CONFIG;
+      const config = loadConfig({ file, environment: process.env, commandLine: { bucket } });
+      process.exit(await check(config));
     });
 }
 

@@ -1,17 +1,17 @@
 // `tidegate serve`: puts gateway and listeners together, runs them, and stops them in order.
 
 import process from "node:process";
-import { TidegateError } from "../base/errors.ts";
 import type { Log } from "../base/log.ts";
 import { formatAddress, isLoopback } from "../config/address.ts";
 import { type Config, databaseSettings } from "../config/schema.ts";
-import { couchbaseSource, type SourceParts } from "../gateway/bucket-source.ts";
+import { couchbaseSource } from "../gateway/bucket-source.ts";
 import { openGateway } from "../gateway/gateway.ts";
 import type { Gateway } from "../gateway/types.ts";
 import { onStopSignal, onUncaught } from "../runtime/process.ts";
 import { systemRandom } from "../runtime/random.ts";
 import { systemTime } from "../runtime/time.ts";
 import { type RunningServer, startServer } from "../server/start.ts";
+import { couchbaseOptions } from "./couchbase.ts";
 import { demoText, openDemo, withDemo } from "./demo.ts";
 import { makeLog } from "./log.ts";
 import { version } from "./version.ts";
@@ -28,7 +28,9 @@ export async function serve(given: Config): Promise<void> {
   const gateway = await openGateway({
     ...parts,
     dataDirectory: config.data,
-    ...(config.bucket === "embedded" ? {} : { source: couchbaseSource(couchbaseOptions(parts)) }),
+    ...(config.bucket === "embedded"
+      ? {}
+      : { source: couchbaseSource(couchbaseOptions(config, parts)) }),
   });
   let server: RunningServer;
   try {
@@ -55,27 +57,6 @@ function logOf(config: Config): Log {
   const auto = process.stderr.isTTY ? "pretty" : "json";
   const write = (line: string) => process.stderr.write(line);
   return makeLog({ level, format: format === "auto" ? auto : format, write });
-}
-
-/** How the bucket of the settings is reached. Throws `bad_config` when there are no credentials. */
-function couchbaseOptions({ config, ...parts }: SourceParts & { config: Config }) {
-  const { username, password, caFile, feedBufferBytes, ...settings } = config.couchbase;
-  if (username === undefined || password === undefined) {
-    throw new TidegateError(
-      "bad_config",
-      "couchbase.username and couchbase.password are needed for a bucket of Couchbase Server; " +
-        "the password best as TIDEGATE_COUCHBASE_PASSWORD",
-    );
-  }
-  return {
-    ...parts,
-    ...settings,
-    username,
-    password,
-    ...(caFile === undefined ? {} : { caFile }),
-    connectionString: config.bucket,
-    dcp: { bufferBytes: feedBufferBytes },
-  };
 }
 
 /** The databases of the settings: made when missing, given these settings when they are there. */

@@ -125,6 +125,8 @@ export class Session {
         return this.#loginStep(frame);
       case Opcode.noop:
         return {};
+      case Opcode.version:
+        return { value: Buffer.from("loopback") };
     }
     if (!this.#loggedIn) return { vbOrStatus: Status.accessError };
     if (frame.opcode === Opcode.selectBucket) return this.#select(frame);

@@ -94,7 +94,8 @@ export async function openCouchbaseBucket(
   }
 }
 
-async function connectorOf(
+/** How nodes are reached with these options. Throws what reading the CA file throws. */
+export async function connectorOf(
   options: CouchbaseBucketOptions,
   address: BucketAddress,
   agent: string,
@@ -189,6 +190,11 @@ export class CouchbaseBucket implements Bucket {
       random,
       log,
     });
+  }
+
+  /** Where the items are kept, as `scope.collection`. */
+  get names(): CollectionNames {
+    return this.#parts.place.names;
   }
 
   stats(): Readonly<Record<string, number>> {

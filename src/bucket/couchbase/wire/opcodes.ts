@@ -21,6 +21,7 @@ export const Opcode = {
   delete: 0x04,
   increment: 0x05,
   noop: 0x0a,
+  version: 0x0b,
   append: 0x0e,
   stat: 0x10,
   touch: 0x1c,
