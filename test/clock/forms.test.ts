@@ -10,6 +10,11 @@ import {
   encodePartitionClock,
   type PartitionClock,
 } from "../../src/clock/partition.ts";
+import {
+  decodeRowPositions,
+  encodeRowPositions,
+  type RowPosition,
+} from "../../src/clock/row-positions.ts";
 import { Segment, SegmentWriter } from "../../src/clock/segment.ts";
 import type { Clock, Tick } from "../../src/clock/tick.ts";
 import { decodeClock, encodeClock } from "../../src/clock/whole.ts";
@@ -260,6 +265,61 @@ describe("a partition's clock", () => {
       fc.property(partition, (clock) => {
         for (const bytes of damaged(encodePartitionClock(clock), next, 60)) {
           expect(refuses(() => decodePartitionClock(bytes))).toBe(true);
+        }
+      }),
+      { numRuns: 40 },
+    );
+  });
+});
+
+describe("the positions of a batch of rows", () => {
+  const rows = fc
+    .tuple(fc.nat(), fc.nat(300), fc.constantFrom(1, 4, 1024, 65536), fc.boolean())
+    .map(([seed, count, vbuckets, far]) => {
+      const next = random(seed);
+      const seqs = new Map<string, RowPosition>();
+      for (let row = 0; row < count; row++) {
+        const vb = Math.floor(next() * vbuckets);
+        const seq = 1 + Math.floor(next() * (far ? Number.MAX_SAFE_INTEGER - 1 : 1000));
+        seqs.set(`${vb}.${seq}`, { vb, seq });
+      }
+      return [...seqs.values()].sort((a, b) => a.vb - b.vb || a.seq - b.seq);
+    });
+
+  test("are read back, whatever they are", () => {
+    fc.assert(
+      fc.property(rows, (positions) => {
+        expect(decodeRowPositions(encodeRowPositions(positions))).toEqual(positions);
+      }),
+      { numRuns: 300 },
+    );
+  });
+
+  test("take less than two bytes a row", () => {
+    const next = random(12);
+    for (const share of [1, 0.1, 0.01]) {
+      const positions: RowPosition[] = [];
+      for (let vb = 0; vb < 1024 && positions.length < 1000; vb++) {
+        for (let seq = 1_000_000; seq < 1_001_000 && positions.length < 1000; seq++) {
+          if (next() < share) positions.push({ vb, seq });
+        }
+      }
+      expect(encodeRowPositions(positions).length / positions.length).toBeLessThan(2);
+    }
+  });
+
+  test("are refused when they are cut short, and never read as anything but rows", () => {
+    const next = random(13);
+    fc.assert(
+      fc.property(rows, (positions) => {
+        const right = encodeRowPositions(positions);
+        for (let length = 0; length < right.length; length++) {
+          expect(refuses(() => decodeRowPositions(right.subarray(0, length)))).toBe(true);
+        }
+        for (const bytes of damaged(right, next, 30)) {
+          if (refuses(() => decodeRowPositions(bytes))) continue;
+          const read = decodeRowPositions(bytes);
+          expect(read.every(({ seq }) => Number.isSafeInteger(seq))).toBe(true);
         }
       }),
       { numRuns: 40 },

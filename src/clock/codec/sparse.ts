@@ -5,13 +5,11 @@
 
 import { MalformedBytes } from "../bytes.ts";
 import { BitReader, BitWriter, bitLength, POWERS } from "./bits.ts";
+import { bestExponent, exponentialBits, readExponential, writeExponential } from "./exponential.ts";
 import { CODEC_BITS, CodecId, type Plan, type Summary } from "./plan.ts";
 
 /** Beyond this share of changed vbuckets another codec is always smaller. */
 const MOST_CHANGED = 0.5;
-
-/** The largest k, in 6 bits. */
-const MAX_K = 52;
 
 /** The divisor of the Golomb code for `changed` changes in `vbuckets` vbuckets: about ln 2 × mean gap. */
 function divisor(vbuckets: number, changed: number): number {
@@ -34,11 +32,12 @@ export function planSparse(summary: Summary): Plan | undefined {
   }
   const signed = least < 0;
   const allOnes = sizes.every((size) => size === 0);
-  const k = bestK(sizes);
+  const k = bestExponent(sizes);
   const by = divisor(values.length, changed);
   let bits = CODEC_BITS + 2 + 2 * bitLength(changed) - 1 + (allOnes ? 0 : 6);
   for (let at = 0; at < changed; at++) {
-    bits += golombBits(gaps[at]!, by) + (signed ? 1 : 0) + (allOnes ? 0 : expBits(sizes[at]!, k));
+    bits +=
+      golombBits(gaps[at]!, by) + (signed ? 1 : 0) + (allOnes ? 0 : exponentialBits(sizes[at]!, k));
   }
   return {
     bits,
@@ -54,7 +53,7 @@ export function planSparse(summary: Summary): Plan | undefined {
         vb += gaps[at]! + 1;
         writeGolomb(writer, gaps[at]!, by);
         if (signed) writer.write(values[vb]! < 0 ? 1 : 0, 1);
-        if (!allOnes) writeExp(writer, sizes[at]!, k);
+        if (!allOnes) writeExponential(writer, sizes[at]!, k);
       }
       return writer.bytes();
     },
@@ -69,31 +68,16 @@ export function readSparse(bytes: Uint8Array, target: Float64Array): void {
   if (changed > target.length) throw new MalformedBytes("more changes than there are vbuckets");
   const allOnes = reader.read(1) === 1;
   const k = allOnes ? 0 : reader.read(6);
-  if (k > MAX_K) throw new MalformedBytes("a width is out of range");
   const by = divisor(target.length, changed);
   let vb = -1;
   for (let at = 0; at < changed; at++) {
     vb += readGolomb(reader, by, target.length) + 1;
     if (vb >= target.length) throw new MalformedBytes("a vbucket is out of range");
     const negative = signed && reader.read(1) === 1;
-    const size = (allOnes ? 0 : readExp(reader, k)) + 1;
+    const size = (allOnes ? 0 : readExponential(reader, k)) + 1;
     target[vb] = target[vb]! + (negative ? -size : size);
   }
   reader.end();
-}
-
-/** The k whose code is shortest for these numbers. */
-function bestK(sizes: Float64Array): number {
-  let best = 0;
-  let least = Number.POSITIVE_INFINITY;
-  for (let k = 0; k <= MAX_K; k++) {
-    let bits = 0;
-    for (let at = 0; at < sizes.length; at++) bits += expBits(sizes[at]!, k);
-    if (bits >= least) break;
-    least = bits;
-    best = k;
-  }
-  return best;
 }
 
 function golombBits(value: number, by: number): number {
@@ -126,18 +110,4 @@ function readGolomb(reader: BitReader, by: number, limit: number): number {
   let rest = reader.read(width - 1);
   if (rest >= short) rest = rest * 2 + reader.read(1) - short;
   return quotient * by + rest;
-}
-
-function expBits(value: number, k: number): number {
-  return 2 * bitLength(Math.floor(value / POWERS[k]!) + 1) - 1 + k;
-}
-
-/** The number without its lowest k bits in gamma, then those. */
-function writeExp(writer: BitWriter, value: number, k: number): void {
-  writer.gamma(Math.floor(value / POWERS[k]!) + 1);
-  writer.write(value % POWERS[k]!, k);
-}
-
-function readExp(reader: BitReader, k: number): number {
-  return (reader.gamma() - 1) * POWERS[k]! + reader.read(k);
 }
