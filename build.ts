@@ -4,9 +4,10 @@
 import { existsSync, mkdirSync, readdirSync, statSync } from "node:fs";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
-import type { BunPlugin } from "bun";
+import { type BunPlugin, Glob } from "bun";
 
 const root = import.meta.dir;
+const source = join(root, "src");
 const dist = join(root, "dist");
 
 /** The commit to put in: git's, marked when the work tree differs; undefined without git. */
@@ -47,18 +48,17 @@ const withNativeClient: BunPlugin = {
   },
 };
 
-/** Files that are loaded as threads of their own: further entries of the executable. */
+/** Files that run as threads: further entries, at the path in the executable that they have in src. */
 function workers(): string[] {
-  const directory = join(root, "src", "runtime");
-  const files = readdirSync(directory).filter((file) => /^.*-worker\.ts$/.test(file));
-  return files.map((file) => join(directory, file));
+  return [...new Glob("**/*-worker.ts").scanSync({ cwd: source, absolute: true })].sort();
 }
 
 async function buildBun(): Promise<string> {
   const outfile = join(dist, process.platform === "win32" ? "tidegate.exe" : "tidegate");
   const commit = commitOf();
   const result = await Bun.build({
-    entrypoints: [join(root, "src", "main.ts"), ...workers()],
+    entrypoints: [join(source, "main.ts"), ...workers()],
+    root: source,
     target: "bun",
     plugins: [withNativeClient],
     define: commit ? { TIDEGATE_COMMIT: JSON.stringify(commit) } : {},

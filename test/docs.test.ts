@@ -12,7 +12,10 @@ import { loadConfig } from "../src/config/load.ts";
 import { freePort } from "./harness/target.ts";
 
 const root = new URL("..", import.meta.url).pathname;
-const pages = ["README.md", "docs/01-getting-started.md", "docs/02-configuration.md"];
+const pages = [
+  "README.md",
+  ...["01-getting-started", "02-configuration", "04-inspect"].map((page) => `docs/${page}.md`),
+];
 
 interface Block {
   readonly line: number;

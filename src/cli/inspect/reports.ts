@@ -120,7 +120,7 @@ export async function reportChannels({ index }: Opened): Promise<string[]> {
 
 /** The index's documents whose key starts with `prefix`; one alone is described whole. */
 export async function reportIndex({ bucket }: Opened, prefix: string): Promise<string[]> {
-  const found = await bucket.index.get(prefix);
+  const found = prefix === "" ? undefined : await bucket.index.get(prefix);
   if (found && isIndexKey(prefix)) return describeDocument(prefix, found.value);
   const keys = await bucket.index.keys(prefix, { limit: MAX_LISTED });
   const values = await bucket.index.getMany(keys);
