@@ -10,10 +10,9 @@ import { openTickSource, type TickSource } from "../clock/tick-source.ts";
 import { sleep, type Time } from "../runtime/time.ts";
 import { Aggregator } from "./aggregator.ts";
 import { Election, type Instance } from "./election.ts";
-import { FollowedLookup } from "./followed-lookup.ts";
 import { follow } from "./follower.ts";
 import { Owner } from "./owner.ts";
-import type { Healer, Journal, LookupMap, StableClock } from "./ports.ts";
+import type { FollowedLookupMap, Healer, Journal, LookupMap, StableClock } from "./ports.ts";
 import type { Problems } from "./problems.ts";
 import { Rollbacks } from "./rollbacks.ts";
 import {
@@ -30,7 +29,7 @@ import { type Term, takeTerm } from "./term.ts";
 export interface ControllerOptions {
   readonly bucket: Bucket;
   /** Opens the lookup map over the index collection, clamped by these branches. */
-  readonly openLookup: (branches: Branches) => Promise<LookupMap>;
+  readonly openLookup: (branches: Branches) => Promise<FollowedLookupMap>;
   readonly journal: Journal;
   readonly healer: Healer;
   readonly time: Time;
@@ -80,7 +79,7 @@ export async function openController(options: ControllerOptions): Promise<Contro
   const rollbacks = new Rollbacks();
   const store = new ControllerStore(options.bucket.index);
   rollbacks.replace((await store.rollbacks()).record);
-  const lookup = await FollowedLookup.open(() => options.openLookup(rollbacks), rollbacks);
+  const lookup = await options.openLookup(rollbacks);
   const node = new Node(options, store, rollbacks, lookup);
   await node.start();
   return node;
@@ -105,7 +104,7 @@ interface TermEnd {
 }
 
 class Node implements Controller {
-  readonly lookup: FollowedLookup;
+  readonly lookup: FollowedLookupMap;
   readonly branches: Rollbacks;
   readonly #options: ControllerOptions;
   readonly #settings: ControllerSettings;
@@ -122,7 +121,7 @@ class Node implements Controller {
     options: ControllerOptions,
     store: ControllerStore,
     rollbacks: Rollbacks,
-    lookup: FollowedLookup,
+    lookup: FollowedLookupMap,
   ) {
     this.#options = options;
     this.#settings = { ...DEFAULT_CONTROLLER_SETTINGS, ...options.settings };
@@ -182,6 +181,7 @@ class Node implements Controller {
     }
     this.#ended.abort();
     await this.#loop;
+    await this.lookup.close();
     try {
       await this.#release?.();
     } catch (error) {
@@ -193,6 +193,7 @@ class Node implements Controller {
   async abandon(): Promise<void> {
     this.#ended.abort();
     await this.#loop;
+    await this.lookup.close();
   }
 
   /** Owner, follower, owner, … until closed. */
@@ -244,7 +245,6 @@ class Node implements Controller {
       seen,
     );
     if (term === undefined) return undefined;
-    await this.lookup.refresh();
     const above = this.lookup.newest()?.tick ?? TICK_ZERO;
     const ticks = await openTickSource({ metadata: bucket.metadata, time, log, above });
     const aggregator = await Aggregator.open({

@@ -3,8 +3,8 @@
 
 import { sleep, type Time } from "../runtime/time.ts";
 import type { Election } from "./election.ts";
-import type { FollowedLookup } from "./followed-lookup.ts";
 import { changedSince } from "./head-ring.ts";
+import type { FollowedLookupMap } from "./ports.ts";
 import type { Problems } from "./problems.ts";
 import type { Rollbacks } from "./rollbacks.ts";
 import type { ControllerSettings } from "./settings.ts";
@@ -14,7 +14,7 @@ import type { ControllerStore } from "./store.ts";
 /** What {@link follow} needs. */
 export interface FollowOptions {
   readonly store: ControllerStore;
-  readonly lookup: FollowedLookup;
+  readonly lookup: FollowedLookupMap;
   readonly stable: StableHead;
   readonly rollbacks: Rollbacks;
   readonly election: Election;
@@ -60,7 +60,7 @@ async function look({ store, stable, lookup, rollbacks }: FollowOptions): Promis
   const known = stable.head().tick;
   if (head === undefined || head.stable.tick <= known) return false;
   if (head.rollbacks > rollbacks.version) rollbacks.replace((await store.rollbacks()).record);
-  lookup.heard(head.stable);
+  lookup.observe(head.stable);
   stable.publish(head.stable, changedSince(head, known));
   return true;
 }

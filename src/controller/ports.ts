@@ -76,3 +76,11 @@ export interface LookupMap {
   /** The newest pair whose clock `clock` includes; the zero clock (tick 0) when there is none. */
   floor(clock: Clock): Promise<Stable>;
 }
+
+/** The lookup map as the controller holds it: it follows other nodes' ticks, and is closed. */
+export interface FollowedLookupMap extends LookupMap {
+  /** Another node published this: it is the newest now. */
+  observe(stable: Stable): void;
+  /** Ends what it does in the background. */
+  close(): Promise<void>;
+}

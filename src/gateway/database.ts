@@ -17,6 +17,7 @@ import { createChangesEngine, type RunningChangesEngine } from "../replication/e
 import type { ChangesEngine } from "../replication/types.ts";
 import type { Random } from "../runtime/random.ts";
 import type { Time } from "../runtime/time.ts";
+import { compactInBackground } from "./compaction-loop.ts";
 import { IndexFeeder } from "./index-feeder.ts";
 import { instanceIsGone, newInstance } from "./instance.ts";
 import { SyncFunctionHolder } from "./sync-function-holder.ts";
@@ -97,7 +98,20 @@ export async function openDatabase(options: DatabaseOptions): Promise<OpenDataba
     visible: () => [ALL_CHANNEL],
     eager: () => live.current.changes.mode === "eager",
   });
+  const ending = new AbortController();
+  const owner = controller;
+  const compaction = compactInBackground(
+    {
+      time,
+      problems,
+      stable: () => (owner.role === "owner" ? owner.head().clock : undefined),
+      compact: (stable, budget) => index.compact(stable, budget),
+    },
+    ending.signal,
+  );
   return new OpenDatabase({
+    ending,
+    compaction,
     bucket,
     live,
     time,
@@ -140,6 +154,9 @@ class LiveSettings {
 }
 
 interface Parts {
+  /** Ends what goes on in the background. */
+  readonly ending: AbortController;
+  readonly compaction: Promise<void>;
   readonly bucket: Bucket;
   readonly live: LiveSettings;
   readonly time: Time;
@@ -217,6 +234,8 @@ export class OpenDatabase implements Database {
     if (this.#closed) return;
     this.#closed = true;
     const { bucket, controller, index, changes, documents, syncFunction, end } = this.#parts;
+    this.#parts.ending.abort();
+    await this.#parts.compaction;
     await documents.idle();
     await index.idle();
     await this.#lastTick();
@@ -233,6 +252,8 @@ export class OpenDatabase implements Database {
     if (this.#closed) return;
     this.#closed = true;
     const { bucket, controller, index, changes, syncFunction, end } = this.#parts;
+    this.#parts.ending.abort();
+    await this.#parts.compaction;
     changes.close();
     await controller.abandon();
     end();
