@@ -1,9 +1,12 @@
 // Answers in CouchDB's shapes: JSON, `{"ok":true}`, errors. Streams are in `text-stream.ts`.
 
-import { TidegateError } from "../base/errors.ts";
+import { type ErrorCode, TidegateError } from "../base/errors.ts";
 import type { Call, ServerContext } from "./context.ts";
 
 const JSON_TYPE = "application/json";
+
+/** Errors that should never be: the log shows where they came from. */
+const DEFECTS: ReadonlySet<ErrorCode> = new Set(["internal", "corrupt", "newer_version"]);
 
 /**
  * A JSON answer.
@@ -47,8 +50,12 @@ export function answerOf(server: ServerContext, call: Call, thrown: unknown): Re
   // Nothing failed: there is too much to do at the moment. The metrics count it.
   if (error?.code === "unavailable" && !error.cause) return errorAnswer(error);
   const request = Buffer.from(server.random.bytes(8)).toString("hex");
-  const fields = { request, method: call.req.method, path: call.req.path, err: thrown };
-  server.log.error(fields, "a request failed");
+  const fields = { request, method: call.req.method, path: call.req.path };
+  // A defect comes with its stack; what the catalogue knows is said in a line.
+  if (error && !DEFECTS.has(error.code)) {
+    const cause = error.cause === undefined ? {} : { err: error.cause };
+    server.log.warn({ ...fields, reason: error.message, ...cause }, "a request failed");
+  } else server.log.error({ ...fields, err: thrown }, "a request failed");
   if (error && error.code !== "internal") return errorAnswer(error, { "x-request-id": request });
   const reason = `a defect in Tidegate; its log has the details under request ${request}`;
   return errorAnswer(new TidegateError("internal", reason), { "x-request-id": request });

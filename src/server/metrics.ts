@@ -1,7 +1,7 @@
 // Metrics in Prometheus's text form, in a registry of our own.
 
 import { Counter, Gauge, Histogram, Registry } from "prom-client";
-import type { Gateway } from "../gateway/types.ts";
+import type { Database, Gateway } from "../gateway/types.ts";
 
 /** Upper bounds of the latency histogram, in seconds. */
 const LATENCY_BOUNDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10];
@@ -11,6 +11,7 @@ export class Metrics {
   readonly #registry = new Registry();
   readonly #requests: Counter<"route" | "method" | "status">;
   readonly #latency: Histogram<"route" | "method">;
+  #gateway: Gateway | undefined;
 
   /** @param version Tidegate's version, shown as a label of `tidegate_info` */
   constructor(version: string) {
@@ -38,46 +39,33 @@ export class Metrics {
 
   /** Adds the numbers of the databases of `gateway`, read when somebody asks for them. */
   watch(gateway: Gateway): void {
+    this.#gateway = gateway;
     const registers = [this.#registry];
-    const gauge = (name: string, help: string, collect: (gauge: Gauge<string>) => void) => {
+    const each = (name: string, help: string, read: (database: Database) => number) => {
       new Gauge({
         name,
         help,
-        labelNames: name === "tidegate_bucket" ? ["database", "stat"] : ["database"],
+        labelNames: ["database"],
         registers,
         collect() {
           this.reset();
-          collect(this);
+          for (const database of databasesOf(gateway)) {
+            this.set({ database: database.name }, read(database));
+          }
         },
       });
     };
-    const each = (read: (name: string) => number | undefined) => (gauge: Gauge<string>) => {
-      for (const name of gateway.names()) {
-        const value = read(name);
-        if (value !== undefined) gauge.set({ database: name }, value);
-      }
-    };
-    gauge(
-      "tidegate_open_feeds",
-      "Changes feeds open now.",
-      each((name) => gateway.database(name)?.changes.openFeeds),
-    );
-    gauge(
+    each("tidegate_open_feeds", "Feeds open now.", ({ changes }) => changes.openFeeds);
+    each(
       "tidegate_stable_tick",
       "The newest tick: milliseconds since the Unix epoch.",
-      each((name) => gateway.database(name)?.stable.head().tick),
+      ({ stable }) => stable.head().tick,
     );
-    gauge(
+    each(
       "tidegate_problems",
       "Background parts that fail now; /health names them.",
-      each((name) => gateway.database(name)?.health().length),
+      (database) => database.health().length,
     );
-    gauge("tidegate_bucket", "Counters of the bucket.", (gauge) => {
-      for (const database of gateway.names()) {
-        const stats = gateway.database(database)?.bucket.stats() ?? {};
-        for (const [stat, value] of Object.entries(stats)) gauge.set({ database, stat }, value);
-      }
-    });
   }
 
   /** One request was answered. */
@@ -88,6 +76,34 @@ export class Metrics {
 
   /** Everything, as Prometheus reads it. */
   async text(): Promise<{ contentType: string; text: string }> {
-    return { contentType: this.#registry.contentType, text: await this.#registry.metrics() };
+    const own = await this.#registry.metrics();
+    return { contentType: this.#registry.contentType, text: own + this.#floors() };
   }
+
+  /**
+   * The numbers of every floor of every database: `index_cacheHits` becomes
+   * `tidegate_index_cache_hits{database="..."}`. Which there are is the floors' own business.
+   */
+  #floors(): string {
+    const lines = new Map<string, string[]>();
+    for (const database of databasesOf(this.#gateway)) {
+      for (const [name, value] of Object.entries(database.metrics())) {
+        const metric = `tidegate_${snake(name)}`;
+        const samples = lines.get(metric) ?? [`# TYPE ${metric} untyped`];
+        samples.push(`${metric}{database="${database.name}"} ${value}`);
+        lines.set(metric, samples);
+      }
+    }
+    return [...lines.values()].flat().concat("").join("\n");
+  }
+}
+
+function databasesOf(gateway: Gateway | undefined): Database[] {
+  return (gateway?.names() ?? []).flatMap((name) => gateway?.database(name) ?? []);
+}
+
+/** A name as Prometheus has them: lower case, words joined by `_`. */
+function snake(name: string): string {
+  const words = name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
+  return words.replace(/[^a-z0-9]+/g, "_");
 }

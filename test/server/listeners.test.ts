@@ -177,6 +177,11 @@ describe("the metrics listener", () => {
     expect(text).toMatch(/tidegate_http_request_seconds_bucket\{le="0.001",route="\/:db"/);
     expect(text).toMatch(/tidegate_open_feeds\{database="closed"\} 0/);
     expect(text).toMatch(/tidegate_stable_tick\{database="closed"\} \d+/);
+    expect(text).toMatch(/\ntidegate_bucket_\w+\{database="closed"\} \d/);
+    expect(text).toMatch(/\ntidegate_index_\w+\{database="closed"\} \d/);
+    for (const line of text.trim().split(/\n+/)) {
+      expect(line).toMatch(/^(# (HELP|TYPE) [a-z_]+ .+|[a-z_0-9]+(\{[^}]*\})? [-+.e\d]+)$/);
+    }
     expect(text).toContain('tidegate_info{version="0.0.0"} 1');
     expect(text).not.toContain("some-document");
   });
