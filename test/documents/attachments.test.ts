@@ -4,6 +4,7 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { createHash } from "node:crypto";
 import type { JsonObject } from "../../src/base/json.ts";
 import { ATTACHMENT_CHUNK_BYTES, DEFAULT_LIMITS } from "../../src/documents/limits.ts";
+import { systemTime } from "../../src/runtime/time.ts";
 import { type Bench, codeOf, GUEST, openBench, parsed } from "./harness.ts";
 
 let bench: Bench;
@@ -210,6 +211,34 @@ describe("replicated attachments", () => {
     await bench.store.purge(new Map([["branch", ["3-x"]]]));
     await bench.store.idle();
     expect(await contentOf("branch", "f", "2-a")).toBe("F");
+  });
+
+  test("found on a superseded revision outlive what is kept of that", async () => {
+    const real = systemTime(false);
+    let ahead = 0;
+    const time = { ...real, nowMs: () => real.nowMs() + ahead };
+    const own = await openBench({ time }, undefined, time);
+    try {
+      const push = (rev: string, document: JsonObject) =>
+        own.store.put(
+          GUEST,
+          "revived",
+          { ...document, _revisions: { start: 2, ids: [rev, "a"] } },
+          { newEdits: false },
+        );
+      const first = { _rev: "1-a", _attachments: { f: { data: text("F") } } };
+      await own.store.put(GUEST, "revived", first, { newEdits: false });
+      await push("b", {});
+      await own.store.idle();
+      await push("c", { _attachments: { f: { stub: true, revpos: 1 } } });
+      await own.store.idle();
+      ahead = 302_000;
+      expect(await codeOf(own.store.get(GUEST, "revived", { rev: "1-a" }))).toBe("not_found");
+      const view = await own.store.getAttachment(GUEST, "revived", "f", "2-c");
+      expect(Buffer.from(view.data).toString()).toBe("F");
+    } finally {
+      await own.close();
+    }
   });
 
   test("atts_since gives only what is newer than what the client has", async () => {

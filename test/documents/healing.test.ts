@@ -276,6 +276,9 @@ describe("resync", () => {
     expect(changed.get("forked")!.channels).toEqual(["1-b"]);
     expect(changed.get("refused")!.channels).toEqual([]);
     expect(parsed(await store.get(GUEST, "forked", { rev: "1-a" }))).toMatchObject({ b: "1-a" });
+    // The other leaf has its new channels, too: they count as soon as it wins.
+    await store.purge(new Map([["forked", ["1-b"]]]));
+    expect(bench.saved.at(-1)).toMatchObject({ revId: "1-a", channels: ["1-a"] });
     expect(await store.resync()).toEqual({ checked: 5, changed: 0 });
     expect(await bench.another({ syncFunction: { run: byField("b") } }).count()).toBe(4);
   });

@@ -240,6 +240,48 @@ describe("documents in conflict", () => {
   });
 });
 
+describe("a read", () => {
+  test("that somebody overtakes shows the newer version, not an error", async () => {
+    let overtake: (() => Promise<unknown>) | undefined;
+    const settings = { limits: DEFAULT_LIMITS, oldRevisionSeconds: 0 };
+    const other = bench.another({ settings });
+    const { documents } = bench.bucket;
+    // The real bucket; between the answer of a read and its use, somebody else gets a turn.
+    const bucket = Object.create(bench.bucket, {
+      documents: {
+        value: Object.create(documents, {
+          get: {
+            value: async (...args: Parameters<typeof documents.get>) => {
+              const item = await documents.get(...args);
+              const turn = overtake;
+              overtake = undefined;
+              await turn?.();
+              return item;
+            },
+          },
+        }),
+      },
+    });
+    const store = bench.another({ settings, bucket });
+    for (const rev of ["1-a", "1-b"]) {
+      const document = { _rev: rev, v: rev, _attachments: { f: { data: "QQ==" } } };
+      await other.put(GUEST, "overtaken", document, { newEdits: false });
+    }
+    overtake = async () => {
+      await other.put(GUEST, "overtaken", { v: "new", _rev: "1-a" });
+      await other.idle();
+    };
+    const open = await store.openRevisions(GUEST, "overtaken", "all", { attachments: true });
+    const values = open.map((row) => "ok" in row && parsed(row.ok).v);
+    expect(values).toEqual(["new", "1-b"]);
+    overtake = async () => {
+      await other.remove(GUEST, "overtaken", "1-b");
+      await other.idle();
+    };
+    expect(await codeOf(store.getAttachment(GUEST, "overtaken", "f", "1-b"))).toBe("not_found");
+  });
+});
+
 describe("_revs_diff", () => {
   test("tells what is missing and what it may descend from", async () => {
     await push("diff", ["2-b", "1-a"], {});
