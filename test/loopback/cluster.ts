@@ -4,6 +4,7 @@
 import type { AddressInfo } from "node:net";
 import type { EmbeddedBucket } from "../../src/bucket/embedded/embedded-bucket.ts";
 import { LoopbackNode } from "./node.ts";
+import type { Backfill } from "./preload.ts";
 
 /** The collections of the loopback bucket: name -> id. The documents are in the default one. */
 export const COLLECTIONS = { _default: 0, tidegate_metadata: 8, tidegate_index: 9 } as const;
@@ -22,6 +23,8 @@ export class LoopbackCluster {
   /** vbucket -> index of the node that is active for it. */
   readonly active: Int32Array;
   revision = 1;
+  /** For benchmarks: what DCP streams from the beginning are answered with. */
+  backfills: { readonly withBody: Backfill[]; readonly withoutBody: Backfill[] } | undefined;
 
   private constructor(bucket: EmbeddedBucket, user: LoopbackUser) {
     this.bucket = bucket;

@@ -16,6 +16,7 @@ import { rollbackOf } from "../../src/bucket/embedded/rollback.ts";
 import type { FeedEvent, FeedMutation, FeedReader } from "../../src/bucket/feed.ts";
 import { COLLECTIONS } from "./cluster.ts";
 import type { LoopbackNode } from "./node.ts";
+import type { Backfill } from "./preload.ts";
 import type { Answer, Session } from "./session.ts";
 
 interface Stream {
@@ -40,6 +41,7 @@ export class DcpProducer {
   unacknowledgedBytes = 0;
   #room: (() => void)[] = [];
   #closed = false;
+  #preloaded: Promise<void> = Promise.resolve();
 
   constructor(session: Session, flags: number) {
     this.#session = session;
@@ -74,8 +76,27 @@ export class DcpProducer {
   answered(vb: number): void {
     const stream = this.#streams.get(vb);
     if (stream === undefined) return;
+    const { backfills } = this.#session.node.cluster;
+    if (backfills !== undefined && stream.position.seq === 0) {
+      const backfill = (this.#withBody ? backfills.withBody : backfills.withoutBody)[vb]!;
+      this.#preloaded = this.#preloaded.then(() => this.#sendPreloaded(stream, backfill));
+      return;
+    }
     this.#toOpen.push(stream);
     if (this.#toOpen.length === 1) setImmediate(() => void this.#openReader());
+  }
+
+  /** One vbucket after the other, in large pieces: nothing is encoded here. */
+  async #sendPreloaded(stream: Stream, backfill: Backfill): Promise<void> {
+    for (const { bytes, starts } of backfill.pieces) {
+      while (this.unacknowledgedBytes >= this.#bufferBytes && !this.#closed) {
+        await new Promise<void>((resolve) => this.#room.push(resolve));
+      }
+      if (this.#closed || stream.ended) return;
+      for (const at of starts) bytes.writeUInt32BE(stream.opaque, at + 12);
+      this.unacknowledgedBytes += bytes.length;
+      if (!this.#session.write(bytes)) await this.#session.drained();
+    }
   }
 
   /** The vbucket is active elsewhere now. */
@@ -249,7 +270,8 @@ function frameBytes(parts: FrameParts): number {
   return (parts.extras?.length ?? 0) + (parts.key?.length ?? 0) + (parts.value?.length ?? 0);
 }
 
-function mutationFrame(mutation: FeedMutation, withBody: boolean): FrameParts {
+/** The frame of a mutation, but for vbucket and opaque. */
+export function mutationFrame(mutation: FeedMutation, withBody: boolean): FrameParts {
   const isMutation = mutation.kind === "mutation";
   const extras = Buffer.alloc(isMutation ? 31 : 18);
   extras.writeBigUInt64BE(BigInt(mutation.seq), 0);

@@ -1,6 +1,8 @@
 // A loopback cluster as a process of its own, for end-to-end tests and benchmarks:
 //   bun test/loopback/main.ts --data DIR [--bucket NAME] [--nodes N] [--vbuckets V]
-// Prints one JSON line when it listens, and stops when its standard input ends.
+//   [--documents N]: saves so many small documents before it listens
+//   [--preload]: encodes the feed before it listens, so that sending it costs next to nothing
+// Prints one JSON line when it listens, and stops on SIGTERM.
 
 import { parseArgs } from "node:util";
 import { silentLog } from "../../src/base/log.ts";
@@ -8,6 +10,7 @@ import { openEmbeddedBucket } from "../../src/bucket/embedded/embedded-bucket.ts
 import { systemRandom } from "../../src/runtime/random.ts";
 import { systemTime } from "../../src/runtime/time.ts";
 import { LoopbackCluster } from "./cluster.ts";
+import { preload } from "./preload.ts";
 
 const { values } = parseArgs({
   options: {
@@ -15,6 +18,8 @@ const { values } = parseArgs({
     bucket: { type: "string", default: "places" },
     nodes: { type: "string", default: "2" },
     vbuckets: { type: "string", default: "1024" },
+    documents: { type: "string", default: "0" },
+    preload: { type: "boolean", default: false },
   },
 });
 
@@ -26,7 +31,14 @@ const bucket = await openEmbeddedBucket({
   log: silentLog,
   vbuckets: Number(values.vbuckets),
 });
+await fill(Number(values.documents));
 const cluster = await LoopbackCluster.start(bucket, { nodes: Number(values.nodes) });
+if (values.preload) {
+  cluster.backfills = {
+    withBody: await preload(bucket, true),
+    withoutBody: await preload(bucket, false),
+  };
+}
 const { host, port } = cluster.address;
 console.log(
   JSON.stringify({
@@ -35,9 +47,24 @@ console.log(
   }),
 );
 
-process.stdin.resume();
-process.stdin.on("end", async () => {
+process.on("SIGTERM", async () => {
   await cluster.stop();
   await bucket.close();
   process.exit(0);
 });
+
+/** Saves `count` documents of some 100 bytes with a `_sync` attribute. */
+async function fill(count: number): Promise<void> {
+  for (let n = 0; n < count; n += 1000) {
+    const writes = Array.from({ length: Math.min(1000, count - n) }, (_, i) =>
+      bucket.documents.write({
+        key: `doc-${n + i}`,
+        cas: 0n,
+        body: Buffer.from(JSON.stringify({ n: n + i, text: "a document of the benchmark" })),
+        xattrs: { _sync: { rev: "1-0123456789abcdef0123456789abcdef" } },
+        macros: [],
+      }),
+    );
+    await Promise.all(writes);
+  }
+}

@@ -86,6 +86,11 @@ export class Session {
     return this.#socket.write(bytes);
   }
 
+  /** Writes frames that are encoded already. Gives whether the socket takes more. */
+  write(bytes: Buffer): boolean {
+    return this.#socket.write(bytes);
+  }
+
   /** Resolves when the socket has room again, or is gone. */
   drained(): Promise<void> {
     if (!this.#socket.writableNeedDrain || this.#socket.destroyed) return Promise.resolve();
