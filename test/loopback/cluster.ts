@@ -82,11 +82,7 @@ export class LoopbackCluster {
       bucketCapabilitiesVer: "",
       collectionsManifestUid: "1",
       nodes: ports.map((port) => ({ hostname: "127.0.0.1:8091", ports: { direct: port } })),
-      nodesExt: ports.map((port, at) => ({
-        services: { kv: port },
-        hostname: "127.0.0.1",
-        ...(at === asking ? { thisNode: true } : {}),
-      })),
+      nodesExt: this.#nodesExt(asking),
       clusterCapabilitiesVer: [1, 0],
       clusterCapabilities: {},
       vBucketServerMap: {
@@ -96,6 +92,20 @@ export class LoopbackCluster {
         vBucketMap: [...this.active].map((node) => [node]),
       },
     });
+  }
+
+  /** What a connection without a bucket is told: the nodes alone. */
+  globalText(asking: number): string {
+    const nodesExt = this.#nodesExt(asking);
+    return JSON.stringify({ rev: this.revision, revEpoch: 1, nodesExt, clusterCapabilities: {} });
+  }
+
+  #nodesExt(asking: number): object[] {
+    return this.nodes.map((node, at) => ({
+      services: { kv: node.port, kvSSL: node.tlsPort },
+      hostname: "127.0.0.1",
+      ...(at === asking ? { thisNode: true } : {}),
+    }));
   }
 
   /** Rebalance: `vbs` move to node `to`; streams end there, the new map is pushed. */

@@ -1,9 +1,16 @@
 // One data node on loopback: a TCP server, one session for each connection.
 
+import { readFileSync } from "node:fs";
 import { createServer, type Server, type Socket } from "node:net";
+import { join } from "node:path";
+import { createServer as createTlsServer } from "node:tls";
 import { type LoopbackCluster, portOf } from "./cluster.ts";
 import { Faults } from "./faults.ts";
 import { Session } from "./session.ts";
+
+const certificates = join(import.meta.dirname, "../vectors/tls");
+/** The certificate of every loopback node, which is its own authority. */
+export const CA_FILE = join(certificates, "node.pem");
 
 /** A listening node. */
 export class LoopbackNode {
@@ -11,26 +18,43 @@ export class LoopbackNode {
   readonly index: number;
   readonly faults = new Faults();
   readonly #server: Server;
+  readonly #tlsServer: Server;
   readonly #sessions = new Set<Session>();
 
-  private constructor(cluster: LoopbackCluster, index: number, server: Server) {
+  private constructor(cluster: LoopbackCluster, index: number, server: Server, tls: Server) {
     this.cluster = cluster;
     this.index = index;
     this.#server = server;
+    this.#tlsServer = tls;
     server.on("connection", (socket) => this.#accept(socket));
+    tls.on("secureConnection", (socket: Socket) => this.#accept(socket));
+    // A client that does not trust the certificate ends the handshake: its affair.
+    tls.on("tlsClientError", (_error, socket: Socket) => socket.destroy());
   }
 
-  static listen(cluster: LoopbackCluster, index: number): Promise<LoopbackNode> {
+  static async listen(cluster: LoopbackCluster, index: number): Promise<LoopbackNode> {
     const server = createServer({ noDelay: true });
-    const node = new LoopbackNode(cluster, index, server);
-    return new Promise((resolve, reject) => {
-      server.once("error", reject);
-      server.listen(0, "127.0.0.1", () => resolve(node));
+    const tls = createTlsServer({
+      cert: readFileSync(CA_FILE),
+      key: readFileSync(join(certificates, "node.key")),
     });
+    const node = new LoopbackNode(cluster, index, server, tls);
+    for (const one of [server, tls]) {
+      await new Promise<void>((resolve, reject) => {
+        one.once("error", reject);
+        one.listen(0, "127.0.0.1", resolve);
+      });
+    }
+    return node;
   }
 
   get port(): number {
     return portOf(this.#server.address());
+  }
+
+  /** The port for encrypted connections. */
+  get tlsPort(): number {
+    return portOf(this.#tlsServer.address());
   }
 
   /** Connections open now. */
@@ -69,7 +93,9 @@ export class LoopbackNode {
 
   async stop(): Promise<void> {
     this.dropConnections();
-    await new Promise((resolve) => this.#server.close(resolve));
+    for (const server of [this.#server, this.#tlsServer]) {
+      await new Promise((resolve) => server.close(resolve));
+    }
   }
 
   #accept(socket: Socket): void {

@@ -136,8 +136,9 @@ export class Session {
     if (!this.#loggedIn) return { vbOrStatus: Status.accessError };
     if (frame.opcode === Opcode.selectBucket) return this.#select(frame);
     if (frame.opcode === Opcode.getClusterConfig) {
-      if (!this.#bucketSelected) return { vbOrStatus: Status.noBucket };
-      return { value: Buffer.from(this.node.cluster.configText(this.node.index)), dataType: 1 };
+      const { cluster, index } = this.node;
+      const text = this.#bucketSelected ? cluster.configText(index) : cluster.globalText(index);
+      return { value: Buffer.from(text), dataType: 1 };
     }
     if (!this.#bucketSelected) return { vbOrStatus: Status.noBucket };
     if (frame.opcode === Opcode.collectionsGetManifest) return { value: manifest(), dataType: 1 };

@@ -19,6 +19,7 @@ import { vbucketOf } from "../../../src/bucket/vbucket.ts";
 import { systemRandom } from "../../../src/runtime/random.ts";
 import { systemTime } from "../../../src/runtime/time.ts";
 import { LoopbackCluster } from "../../loopback/cluster.ts";
+import { CA_FILE } from "../../loopback/node.ts";
 
 const time = systemTime();
 let directory: string;
@@ -219,6 +220,16 @@ test("temporary failures, moves and lost connections are not the caller's affair
   }
   expect(bucket.stats().kv_retries).toBeGreaterThan(0);
 }, 20_000);
+
+test("over TLS everything is encrypted, and only to servers that are trusted", async () => {
+  const connectionString = `couchbases://127.0.0.1:${cluster.nodes[0]!.tlsPort}/places`;
+  bucket = await reopened({ connectionString, caFile: CA_FILE });
+  const { cas } = await wrote(writeOf("a", { n: 1 }));
+  expect(await bucket.documents.get("a")).toMatchObject({ cas });
+  await bucket.index.batch([{ op: "upsert", key: "k", value: Buffer.from("v") }]);
+  expect(await bucket.feed.highSeqs()).toHaveLength(16);
+  expect(open({ connectionString })).rejects.toThrow(/certificate|self.signed/i);
+});
 
 describe("opening", () => {
   test.each([
