@@ -170,8 +170,11 @@ export namespace tidegate {
             /** TickRecord change. */
             change?: (Uint8Array|null);
 
+            /** TickRecord leap. */
+            leap?: (Uint8Array|null);
+
             /** TickRecord clock. */
-            clock?: ("checkpoint"|"change");
+            clock?: ("checkpoint"|"change"|"leap");
 
             /**
              * Encodes the specified TickRecord message. Does not implicitly {@link tidegate.clock.TickRecord.verify|verify} messages.
@@ -212,8 +215,11 @@ export namespace tidegate {
                 /** TickRecord change */
                 change?: (Uint8Array|null);
 
+                /** TickRecord leap */
+                leap?: (Uint8Array|null);
+
                 /** TickRecord clock */
-                clock?: ("checkpoint"|"change");
+                clock?: ("checkpoint"|"change"|"leap");
 
                 /** Unknown fields preserved while decoding when enabled */
                 $unknowns?: Uint8Array[];
@@ -226,9 +232,10 @@ export namespace tidegate {
               gap?: number|null;
               checkpoint?: Uint8Array|null;
               change?: Uint8Array|null;
+              leap?: Uint8Array|null;
               $unknowns?: Uint8Array[];
             } & (
-              ({ clock?: undefined; checkpoint?: null; change?: null }|{ clock?: "checkpoint"; checkpoint: Uint8Array; change?: null }|{ clock?: "change"; checkpoint?: null; change: Uint8Array })
+              ({ clock?: undefined; checkpoint?: null; change?: null; leap?: null }|{ clock?: "checkpoint"; checkpoint: Uint8Array; change?: null; leap?: null }|{ clock?: "change"; checkpoint?: null; change: Uint8Array; leap?: null }|{ clock?: "leap"; checkpoint?: null; change?: null; leap: Uint8Array })
             );
         }
 

@@ -352,7 +352,8 @@ export const tidegate = $root.tidegate = (() => {
              * @property {number|null} [gap] TickRecord gap
              * @property {Uint8Array|null} [checkpoint] TickRecord checkpoint
              * @property {Uint8Array|null} [change] TickRecord change
-             * @property {"checkpoint"|"change"} [clock] TickRecord clock
+             * @property {Uint8Array|null} [leap] TickRecord leap
+             * @property {"checkpoint"|"change"|"leap"} [clock] TickRecord clock
              * @property {Array.<Uint8Array>} [$unknowns] Unknown fields preserved while decoding when enabled
              */
 
@@ -372,9 +373,10 @@ export const tidegate = $root.tidegate = (() => {
              *   gap?: number|null;
              *   checkpoint?: Uint8Array|null;
              *   change?: Uint8Array|null;
+             *   leap?: Uint8Array|null;
              *   $unknowns?: Array.<Uint8Array>;
              * } & (
-             *   ({ clock?: undefined; checkpoint?: null; change?: null }|{ clock?: "checkpoint"; checkpoint: Uint8Array; change?: null }|{ clock?: "change"; checkpoint?: null; change: Uint8Array })
+             *   ({ clock?: undefined; checkpoint?: null; change?: null; leap?: null }|{ clock?: "checkpoint"; checkpoint: Uint8Array; change?: null; leap?: null }|{ clock?: "change"; checkpoint?: null; change: Uint8Array; leap?: null }|{ clock?: "leap"; checkpoint?: null; change?: null; leap: Uint8Array })
              * )} tidegate.clock.TickRecord.$Shape
              */
 
@@ -433,17 +435,25 @@ export const tidegate = $root.tidegate = (() => {
              */
             TickRecord.prototype.change = null;
 
+            /**
+             * TickRecord leap.
+             * @member {Uint8Array|null|undefined} leap
+             * @memberof tidegate.clock.TickRecord
+             * @instance
+             */
+            TickRecord.prototype.leap = null;
+
             // OneOf field names bound to virtual getters and setters
             let $oneOfFields;
 
             /**
              * TickRecord clock.
-             * @member {"checkpoint"|"change"|undefined} clock
+             * @member {"checkpoint"|"change"|"leap"|undefined} clock
              * @memberof tidegate.clock.TickRecord
              * @instance
              */
             $Object.defineProperty(TickRecord.prototype, "clock", {
-                get: $util.oneOfGetter($oneOfFields = ["checkpoint", "change"]),
+                get: $util.oneOfGetter($oneOfFields = ["checkpoint", "change", "leap"]),
                 set: $util.oneOfSetter($oneOfFields)
             });
 
@@ -473,6 +483,8 @@ export const tidegate = $root.tidegate = (() => {
                     writer.uint32(/* id 4, wireType 2 =*/34).bytes(message.checkpoint);
                 if (message.change != null && $Object.hasOwnProperty.call(message, "change"))
                     writer.uint32(/* id 5, wireType 2 =*/42).bytes(message.change);
+                if (message.leap != null && $Object.hasOwnProperty.call(message, "leap"))
+                    writer.uint32(/* id 6, wireType 2 =*/50).bytes(message.leap);
                 if (message.$unknowns != null && $Object.hasOwnProperty.call(message, "$unknowns"))
                     for (let i = 0; i < message.$unknowns.length; ++i)
                         writer.raw(message.$unknowns[i]);
@@ -556,6 +568,13 @@ export const tidegate = $root.tidegate = (() => {
                                 break;
                             message.change = reader.bytes();
                             message.clock = "change";
+                            continue;
+                        }
+                    case 6: {
+                            if (wireType !== 2)
+                                break;
+                            message.leap = reader.bytes();
+                            message.clock = "leap";
                             continue;
                         }
                     }

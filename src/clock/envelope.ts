@@ -10,6 +10,11 @@ export const CHECK_BYTES = 4;
 /** The number of vbuckets that an envelope need not name. */
 export const USUAL_VBUCKETS = 1024;
 
+/** The bytes of a message of generated code, on their own: not a Buffer, whose slices are views. */
+export function finish(writer: { finish(): Uint8Array }): Uint8Array<ArrayBuffer> {
+  return new Uint8Array(writer.finish());
+}
+
 /** Puts the check into the last four bytes of `message`: the CRC-32 of all before them. */
 export function seal(message: Uint8Array): void {
   const end = message.length - CHECK_BYTES;

@@ -139,9 +139,9 @@ export async function inspectTicks(
   const limit = Math.min(options.limit ?? MAX_INSPECTED_TICKS, MAX_INSPECTED_TICKS);
   const ticks = await history.ticks(options.from ?? (1 as Tick), limit + 1);
   const rows: Json[] = [];
-  for (const { tick, bytes, whole } of ticks.slice(0, limit)) {
+  for (const { tick, bytes, kind } of ticks.slice(0, limit)) {
     const { clock } = await history.resolve(tick);
-    rows.push({ ...inspectTick(tick), mutations: total(clock), bytes, whole });
+    rows.push({ ...inspectTick(tick), mutations: total(clock), bytes, kind });
   }
   const next = ticks[limit];
   return {

@@ -41,6 +41,15 @@ export interface LookupMapOptions {
   readonly policy?: ThinningPolicy;
 }
 
+/** A tick that the lookup map has. */
+export interface KeptTick {
+  readonly tick: Tick;
+  /** The bytes that its clock takes. */
+  readonly bytes: number;
+  /** Whole, or what changed since the tick before, or since the first of its segment. */
+  readonly kind: "checkpoint" | "change" | "leap";
+}
+
 /** The lookup map with what only its owner and the tools call. */
 export interface TickHistory extends LookupMap {
   /** Another node published this: it is the newest now. */
@@ -48,7 +57,7 @@ export interface TickHistory extends LookupMap {
   /** The oldest tick kept whose clock has `(vb, seq)`; undefined when none has. */
   tickOf(vb: number, seq: number): Promise<Tick | undefined>;
   /** The ticks kept from `from` on, ascending, at most `limit`, with the bytes that each takes. */
-  ticks(from: Tick, limit: number): Promise<{ tick: Tick; bytes: number; whole: boolean }[]>;
+  ticks(from: Tick, limit: number): Promise<KeptTick[]>;
   /** Thins now what is old enough; otherwise it is done now and then as ticks are published. */
   thin(): Promise<void>;
   /** Ends thinning. Resolves when none is under way. */
@@ -161,8 +170,8 @@ class SegmentedLookupMap implements TickHistory {
     return next?.tick ?? this.#newest?.tick;
   }
 
-  async ticks(from: Tick, limit: number): Promise<{ tick: Tick; bytes: number; whole: boolean }[]> {
-    const found: { tick: Tick; bytes: number; whole: boolean }[] = [];
+  async ticks(from: Tick, limit: number): Promise<KeptTick[]> {
+    const found: KeptTick[] = [];
     const refs = this.#store.refs.slice(Math.max(0, this.#store.indexOf(from)));
     for (const ref of refs) {
       const segment = await this.#store.read(ref);
@@ -171,7 +180,7 @@ class SegmentedLookupMap implements TickHistory {
         const tick = segment.tickAt(index);
         if (tick < from || tick <= (found.at(-1)?.tick ?? 0)) continue;
         if (found.length >= limit) return found;
-        found.push({ tick, bytes: segment.bytesAt(index), whole: segment.isCheckpoint(index) });
+        found.push({ tick, bytes: segment.bytesAt(index), kind: segment.kindAt(index) });
       }
     }
     return found;

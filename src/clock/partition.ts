@@ -7,7 +7,7 @@ import { MAX_VBUCKETS } from "../bucket/vbucket.ts";
 import { MalformedBytes } from "./bytes.ts";
 import { tidegate } from "./clock.generated.js";
 import { addPayload, encodePayload } from "./codec/payload.ts";
-import { checkSeal, openEnvelope, seal, USUAL_VBUCKETS } from "./envelope.ts";
+import { checkSeal, finish, openEnvelope, seal, USUAL_VBUCKETS } from "./envelope.ts";
 
 const { PartitionClock: Message } = tidegate.clock;
 
@@ -50,7 +50,7 @@ export function encodePartitionClock({ vbuckets, entries }: PartitionClock): Uin
     "a vbucket has a branch",
   );
   const branchSeqs = Float64Array.from(branches, ({ seq }) => seq);
-  const message = Message.encode({
+  const encoded = Message.encode({
     vbuckets: vbuckets === USUAL_VBUCKETS ? 0 : vbuckets,
     vbucketGaps: entries.map(({ vb }, index) => vb - (entries[index - 1]?.vb ?? 0)),
     seqs: encodePayload(
@@ -64,7 +64,8 @@ export function encodePartitionClock({ vbuckets, entries }: PartitionClock): Uin
       : encodePayload(branchSeqs, "fast"),
     // Not zero, so that it is written: the seal goes into its place.
     check: 0xffffffff,
-  }).finish();
+  });
+  const message = finish(encoded);
   seal(message);
   return message;
 }

@@ -1,6 +1,7 @@
 // A segment of the lookup map in binary: the message Segment of proto/clock.proto. Its records are ticks
-// with their clocks, some whole (checkpoints), the others as deltas against the one before; a record is
-// added by appending its bytes. Where segments are kept, and which ticks are in them, is not decided here.
+// with their clocks: the first whole (a checkpoint), most as what changed since the one before, and now
+// and then one as what changed since the first (a leap), so that no clock takes long to decode. A record
+// is added by appending its bytes. Where segments are kept, and which ticks are in them: not here.
 
 import { crc32 } from "node:zlib";
 import protobuf from "protobufjs/minimal.js";
@@ -9,7 +10,7 @@ import { ByteWriter, MalformedBytes } from "./bytes.ts";
 import { tidegate } from "./clock.generated.js";
 import { addPayload, encodePayload } from "./codec/payload.ts";
 import { applyDelta, encodeDelta } from "./delta.ts";
-import { CHECK_BYTES, mismatch, openEnvelope, readCheck, writeCheck } from "./envelope.ts";
+import { CHECK_BYTES, finish, mismatch, openEnvelope, readCheck, writeCheck } from "./envelope.ts";
 import type { Clock, Tick } from "./tick.ts";
 
 const { Segment: SegmentMessage, TickRecord } = tidegate.clock;
@@ -18,19 +19,16 @@ const { Segment: SegmentMessage, TickRecord } = tidegate.clock;
 const RECORDS_TAG = 10;
 
 /**
- * How much may be decoded after a checkpoint before the next one, in units of one value for each
- * vbucket. It bounds the time that any record takes: about 10 microseconds a unit for 1,024 vbuckets.
+ * How much may be decoded after a checkpoint or a leap before the next one, in units of one value for
+ * each vbucket. It bounds the time that any record takes: 10 microseconds a unit for 1,024 vbuckets.
  */
-const MAX_CHAIN_COST = 6;
+const MAX_CHAIN_COST = 3;
 
-/** How many records follow a checkpoint, at most, however cheap they are. */
+/** How many records follow a checkpoint or a leap, at most, however cheap they are. */
 const MAX_CHAIN = 32;
 
 /** The longest distance of two ticks that a change carries, in milliseconds: 49 days. */
 const MAX_GAP = 0xffffffff;
-
-/** What one change costs in a sparse delta, in values of the other codecs. */
-const SPARSE_COST = 4;
 
 /** The record of `tick` with its whole clock. */
 export function encodeCheckpoint(tick: Tick, clock: Clock): Uint8Array {
@@ -38,18 +36,22 @@ export function encodeCheckpoint(tick: Tick, clock: Clock): Uint8Array {
   const checkpoint = new Uint8Array(payload.length + CHECK_BYTES);
   checkpoint.set(payload);
   writeCheck(checkpoint, payload.length, CHECK_BYTES, crc32(payload, seedOf(tick)));
-  return SegmentMessage.encode({ records: [{ tick, checkpoint }] }).finish();
+  return finish(SegmentMessage.encode({ records: [{ tick, checkpoint }] }));
 }
 
-/** The record of `tick` as what changed since the record before it. */
-export function encodeChange(
-  before: { tick: Tick; clock: Clock },
+/** A delta's record: its distance to the tick before, and what changed since `base`. */
+function encodeStep(
+  kind: "change" | "leap",
+  base: Clock,
+  before: Tick,
   tick: Tick,
   clock: Clock,
 ): Uint8Array {
-  assert(tick > before.tick, "ticks grow within a segment");
-  const change = encodeDelta(before.clock, clock, seedOf(tick));
-  return SegmentMessage.encode({ records: [{ gap: tick - before.tick, change }] }).finish();
+  assert(tick > before, "ticks grow within a segment");
+  const delta = encodeDelta(base, clock, seedOf(tick));
+  const gap = tick - before;
+  const record = kind === "change" ? { gap, change: delta } : { gap, leap: delta };
+  return finish(SegmentMessage.encode({ records: [record] }));
 }
 
 const tickMemory = new Float64Array(1);
@@ -67,16 +69,16 @@ export interface NewRecord {
   /** Not to be changed any more. */
   readonly clock: Clock;
   readonly bytes: Uint8Array;
-  /** Records and their cost since the last checkpoint, this one included. */
+  /** Records and their cost since the last checkpoint or leap, this one included. */
   readonly chain: number;
   readonly cost: number;
 }
 
-/** Puts records one after the other, choosing between checkpoint and change. */
+/** Puts records one after the other, choosing between checkpoint, leap and change. */
 export class SegmentWriter {
   readonly #bytes: ByteWriter;
+  #first: NewRecord | undefined;
   #last: NewRecord | undefined;
-  #first: Tick | undefined;
 
   /** @param capacity bytes to make room for at first */
   constructor(capacity: number) {
@@ -85,7 +87,7 @@ export class SegmentWriter {
 
   /** The tick of the first record. */
   get first(): Tick | undefined {
-    return this.#first;
+    return this.#first?.tick;
   }
 
   /** The bytes so far. */
@@ -100,23 +102,30 @@ export class SegmentWriter {
 
   /** The record that would add `clock` here. The clock must not be changed any more. */
   encode(tick: Tick, clock: Clock): NewRecord {
-    const last = this.#last;
-    if (last !== undefined && last.chain < MAX_CHAIN && tick - last.tick <= MAX_GAP) {
-      const cost = last.cost + costOf(last.clock, clock);
-      if (cost <= MAX_CHAIN_COST) {
-        return { tick, clock, bytes: encodeChange(last, tick, clock), chain: last.chain + 1, cost };
-      }
+    const [first, last] = [this.#first, this.#last];
+    if (first === undefined || last === undefined || tick - last.tick > MAX_GAP) {
+      return { tick, clock, bytes: encodeCheckpoint(tick, clock), chain: 0, cost: 0 };
     }
-    return { tick, clock, bytes: encodeCheckpoint(tick, clock), chain: 0, cost: 0 };
+    const chain = last.chain + 1;
+    const cost = last.cost + costOf(last.clock, clock);
+    if (chain <= MAX_CHAIN && cost <= MAX_CHAIN_COST) {
+      const bytes = encodeStep("change", last.clock, last.tick, tick, clock);
+      return { tick, clock, bytes, chain, cost };
+    }
+    const bytes = encodeStep("leap", first.clock, last.tick, tick, clock);
+    return { tick, clock, bytes, chain: 0, cost: 0 };
   }
 
   /** Adds what {@link encode} has made. */
   add(record: NewRecord): void {
-    this.#first ??= record.tick;
+    this.#first ??= record;
     this.#last = record;
     this.#bytes.raw(record.bytes);
   }
 }
+
+/** What one change costs in a sparse delta, in values of the other codecs. */
+const SPARSE_COST = 4;
 
 /** What it costs to decode the change, in units of one value for each vbucket. */
 function costOf(before: Clock, clock: Clock): number {
@@ -125,12 +134,15 @@ function costOf(before: Clock, clock: Clock): number {
   return Math.min(1, (SPARSE_COST * changed) / clock.length);
 }
 
+/** How a record has its clock. */
+type RecordKind = "checkpoint" | "change" | "leap";
+
 /** A segment that was read: its ticks, and their clocks on demand. */
 export class Segment {
   readonly #vbuckets: number;
   readonly #ticks: Tick[] = [];
   readonly #payloads: Uint8Array[] = [];
-  readonly #checkpoints: boolean[] = [];
+  readonly #kinds: RecordKind[] = [];
   /** What ended the reading early: the records before it are whole. Undefined when all was read. */
   readonly damage: string | undefined;
 
@@ -153,17 +165,18 @@ export class Segment {
   #read(bytes: Uint8Array): void {
     const record = openEnvelope(TickRecord, bytes);
     const before = this.#ticks.at(-1) ?? 0;
-    const whole = record.checkpoint != null;
-    const tick = whole ? record.tick : before + record.gap;
-    const payload = record.checkpoint ?? record.change;
-    if (payload == null) throw new MalformedBytes("a record without a clock");
-    if (!whole && this.#ticks.length === 0) throw new MalformedBytes("its checkpoint is missing");
+    const kind = record.clock;
+    const payload = record.checkpoint ?? record.change ?? record.leap;
+    if (kind === undefined || payload == null) throw new MalformedBytes("a record without a clock");
+    if (kind !== "checkpoint" && before === 0)
+      throw new MalformedBytes("its checkpoint is missing");
+    const tick = kind === "checkpoint" ? record.tick : before + record.gap;
     if (!(tick > before) || !Number.isSafeInteger(tick)) {
       throw new MalformedBytes("its ticks do not grow");
     }
     this.#ticks.push(tick as Tick);
     this.#payloads.push(payload);
-    this.#checkpoints.push(whole);
+    this.#kinds.push(kind);
   }
 
   /** The number of records. */
@@ -176,21 +189,9 @@ export class Segment {
     return this.#ticks[index]!;
   }
 
-  /** Whether record `index` has its clock whole. */
-  isCheckpoint(index: number): boolean {
-    return this.#checkpoints[index]!;
-  }
-
-  /** The first record after `index` that has its clock whole; {@link size} when there is none. */
-  nextCheckpoint(index: number): number {
-    let next = index + 1;
-    while (next < this.size && !this.#checkpoints[next]) next++;
-    return next;
-  }
-
-  /** A clock with nothing in it, for {@link advance}. */
-  emptyClock(): Clock {
-    return new Float64Array(this.#vbuckets);
+  /** How record `index` has its clock. */
+  kindAt(index: number): RecordKind {
+    return this.#kinds[index]!;
   }
 
   /** The bytes that the clock of record `index` takes. */
@@ -217,27 +218,51 @@ export class Segment {
    */
   clockAt(index: number): Clock {
     let start = index;
-    while (!this.#checkpoints[start]) start--;
+    while (this.#kinds[start] === "change") start--;
     const clock = new Float64Array(this.#vbuckets);
-    this.#checkpoint(start, clock, start === index);
+    this.#begin(clock, start, start === index);
     // The check of the last one covers the clock, and so everything that led to it.
-    for (let at = start + 1; at <= index; at++) {
-      applyDelta(clock, this.#payloads[at]!, seedOf(this.#ticks[at]!), at === index);
-    }
+    for (let at = start + 1; at <= index; at++) this.#apply(clock, at, at === index);
     return clock;
   }
 
   /** Turns the clock of record `index - 1` into that of record `index`. */
   advance(clock: Clock, index: number): void {
-    if (this.#checkpoints[index]) {
-      clock.fill(0);
-      this.#checkpoint(index, clock, true);
+    if (this.#kinds[index] === "change") {
+      this.#apply(clock, index, true);
     } else {
-      applyDelta(clock, this.#payloads[index]!, seedOf(this.#ticks[index]!), true);
+      clock.fill(0);
+      this.#begin(clock, index, true);
     }
   }
 
-  #checkpoint(index: number, clock: Clock, verify: boolean): void {
+  /** The first record after `index` that needs none before it but the first; {@link size}: none. */
+  nextStart(index: number): number {
+    let next = index + 1;
+    while (this.#kinds[next] === "change") next++;
+    return next;
+  }
+
+  /** A clock with nothing in it, for {@link advance}. */
+  emptyClock(): Clock {
+    return new Float64Array(this.#vbuckets);
+  }
+
+  /** Puts the clock of a checkpoint or a leap into an empty one. */
+  #begin(clock: Clock, index: number, verify: boolean): void {
+    if (this.#kinds[index] === "checkpoint") {
+      this.#checkpoint(clock, index, verify);
+    } else {
+      this.#checkpoint(clock, 0, false);
+      this.#apply(clock, index, verify);
+    }
+  }
+
+  #apply(clock: Clock, index: number, verify: boolean): void {
+    applyDelta(clock, this.#payloads[index]!, seedOf(this.#ticks[index]!), verify);
+  }
+
+  #checkpoint(clock: Clock, index: number, verify: boolean): void {
     const bytes = this.#payloads[index]!;
     const length = bytes.length - CHECK_BYTES;
     if (length < 1) throw new MalformedBytes("they end too early");

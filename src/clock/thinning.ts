@@ -139,7 +139,7 @@ export class Thinner {
         if (!(error instanceof MalformedBytes)) throw error;
         const fields = { key: ref.key, tick, damage: error.message };
         this.#log.warn(fields, "a tick's clock is damaged: what builds on it is left out");
-        index = segment.nextCheckpoint(index);
+        index = segment.nextStart(index);
         continue;
       }
       index++;

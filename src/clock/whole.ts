@@ -4,7 +4,7 @@ import { MAX_VBUCKETS } from "../bucket/vbucket.ts";
 import { MalformedBytes } from "./bytes.ts";
 import { tidegate } from "./clock.generated.js";
 import { addPayload, type Effort, encodePayload } from "./codec/payload.ts";
-import { CHECK_BYTES, checkSeal, openEnvelope, seal, USUAL_VBUCKETS } from "./envelope.ts";
+import { CHECK_BYTES, checkSeal, finish, openEnvelope, seal, USUAL_VBUCKETS } from "./envelope.ts";
 import type { Clock } from "./tick.ts";
 
 const { WholeClock } = tidegate.clock;
@@ -15,7 +15,7 @@ export function encodeClock(clock: Clock, effort: Effort = "fast"): Uint8Array {
   const sealed = new Uint8Array(payload.length + CHECK_BYTES);
   sealed.set(payload);
   const vbuckets = clock.length === USUAL_VBUCKETS ? 0 : clock.length;
-  const message = WholeClock.encode({ vbuckets, payload: sealed }).finish();
+  const message = finish(WholeClock.encode({ vbuckets, payload: sealed }));
   seal(message);
   return message;
 }
