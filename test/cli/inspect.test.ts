@@ -13,7 +13,7 @@ let db: string;
 let data: string;
 
 beforeAll(async () => {
-  target = await startTarget("tidegate");
+  target = await startTarget("tidegate", { database: "seen" });
   data = join(target.directory, "data");
   db = await target.createDatabase("seen");
   const docs = [

@@ -52,7 +52,7 @@ let readers: Reader[] = [];
 let reading: Promise<void>[] = [];
 
 beforeAll(async () => {
-  target = await startTarget(targetUnderTest());
+  target = await startTarget(targetUnderTest(), { database: DATABASE });
   url = await target.createDatabase(DATABASE);
   readers = [
     new PageReader("pages", target.port, DATABASE),

@@ -42,6 +42,11 @@ export async function checkIndex(target: Target, database: string): Promise<Veri
     const found = await verifyIndex(index, bucket, mutationOf);
     if (found.differing > 0) {
       const named = found.differences.slice(0, 5).map((one) => `${one.kind} ${one.message}`);
+      const ids = new Set(named.flatMap((text) => /"docId":"([^"]+)"/.exec(text)?.[1] ?? []));
+      for (const id of ids) {
+        const item = await bucket.documents.get(id, { withBody: false });
+        named.push(`${id} is ${JSON.stringify(item?.xattrs)}`);
+      }
       throw new Error(`the index differs in ${found.differing} places:\n${named.join("\n")}`);
     }
     return found;

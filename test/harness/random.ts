@@ -24,6 +24,11 @@ export class SeededRandom {
     return Math.floor(this.fraction() * below);
   }
 
+  /** An integer in [from, to). */
+  between(from: number, to: number): number {
+    return from + this.below(to - from);
+  }
+
   /** One of `values`, which must not be empty. */
   pick<T>(values: readonly T[]): T {
     return values[this.below(values.length)] as T;

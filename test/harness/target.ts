@@ -1,5 +1,7 @@
 // The servers that tests and benchmarks run against, each a process of its own on free ports with a
-// directory of its own: `tidegate`, or `peer` (PouchDB Server's core on LevelDB).
+// directory of its own: `tidegate`, or `peer` (PouchDB Server's core on LevelDB). With
+// TEST_BUCKET=couchbase a gateway keeps its database on loopback Couchbase nodes, which are one more
+// process and outlive the gateway's restarts; TEST_FAULTS is the seed of what goes wrong there.
 
 import { mkdtempSync, rmSync } from "node:fs";
 import { createServer } from "node:net";
@@ -63,6 +65,8 @@ export interface TargetOptions {
   readonly runtimeArgs?: readonly string[];
   /** Where the temporary directory is made; the system's unless given. */
   readonly parentDirectory?: string;
+  /** The database that will be made: on Couchbase the bucket has to be there before. */
+  readonly database?: string;
 }
 
 /** How long a server may take to answer first. */
@@ -96,12 +100,18 @@ function bunExecutable(): string {
 
 /** Starts a server of `kind` and waits until it answers. */
 export async function startTarget(kind: TargetKind, options: TargetOptions = {}): Promise<Target> {
-  const target = new ServerProcess(kind, options, {
-    directory: mkdtempSync(path.join(options.parentDirectory ?? tmpdir(), `${kind}-`)),
+  const directory = mkdtempSync(path.join(options.parentDirectory ?? tmpdir(), `${kind}-`));
+  const bucket =
+    kind === "tidegate" && onCouchbase() ? await startBucket(directory, options) : null;
+  const args = [...(options.args ?? []), ...(bucket ? ["--bucket", bucket.connectionString] : [])];
+  const env = { ...options.env, ...bucket?.env };
+  const place = {
+    directory,
     port: await freePort(),
     adminPort: await freePort(),
     metricsPort: await freePort(),
-  });
+  };
+  const target = new ServerProcess(kind, { ...options, args, env }, place, bucket?.process);
   try {
     await target.start();
   } catch (error) {
@@ -109,6 +119,38 @@ export async function startTarget(kind: TargetKind, options: TargetOptions = {})
     throw error;
   }
   return target;
+}
+
+/** Whether gateways under test keep their database on loopback Couchbase nodes. */
+export function onCouchbase(): boolean {
+  return process.env.TEST_BUCKET === "couchbase";
+}
+
+/** Starts loopback nodes with a bucket for `options.database`, in the directory it would have. */
+async function startBucket(
+  directory: string,
+  options: TargetOptions,
+): Promise<{ process: Guarded; connectionString: string; env: Record<string, string> }> {
+  const name = options.database ?? "world";
+  const faults = process.env.TEST_FAULTS;
+  const nodes = await startGuarded([
+    ...[bunExecutable(), path.join(root, "test/loopback/main.ts")],
+    ...["--data", path.join(directory, "data", name), "--bucket", name],
+    ...(faults === undefined ? [] : ["--faults", faults]),
+  ]);
+  const line = await new Promise<string>((resolve, reject) => {
+    nodes.onLine((text) => text.startsWith("{") && resolve(text));
+    nodes.exited.then((code) => reject(new Error(`the nodes ended with ${code}: ${nodes.log()}`)));
+  });
+  const ready = JSON.parse(line) as Record<"connectionString" | "username" | "password", string>;
+  return {
+    process: nodes,
+    connectionString: ready.connectionString,
+    env: {
+      TIDEGATE_COUCHBASE_USERNAME: ready.username,
+      TIDEGATE_COUCHBASE_PASSWORD: ready.password,
+    },
+  };
 }
 
 interface Place {
@@ -127,11 +169,13 @@ class ServerProcess implements Target {
   startMs = 0;
   readonly #command: readonly string[];
   readonly #env: Record<string, string>;
+  readonly #bucket: Guarded | undefined;
   #child: Guarded | undefined;
   #spawnedAt = 0;
 
-  constructor(kind: TargetKind, options: TargetOptions, place: Place) {
+  constructor(kind: TargetKind, options: TargetOptions, place: Place, bucket?: Guarded) {
     this.kind = kind;
+    this.#bucket = bucket;
     this.port = place.port;
     this.directory = place.directory;
     this.url = `http://127.0.0.1:${place.port}`;
@@ -216,6 +260,8 @@ class ServerProcess implements Target {
 
   async dispose(): Promise<void> {
     await this.kill();
+    this.#bucket?.signal("SIGKILL");
+    await this.#bucket?.exited;
     rmSync(this.directory, { recursive: true, force: true });
   }
 

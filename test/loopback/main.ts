@@ -1,6 +1,7 @@
 // A loopback cluster as a process of its own, for end-to-end tests and benchmarks:
 //   bun test/loopback/main.ts --data DIR [--bucket NAME] [--nodes N] [--vbuckets V]
 //   [--documents N]: saves so many small documents before it listens
+//   [--faults SEED]: things go wrong all the time, chosen by the seed
 //   [--preload]: encodes the feed before it listens, so that sending it costs next to nothing
 // Prints one JSON line when it listens, and stops on SIGTERM.
 
@@ -11,6 +12,7 @@ import { systemRandom } from "../../src/runtime/random.ts";
 import { systemTime } from "../../src/runtime/time.ts";
 import { LoopbackCluster } from "./cluster.ts";
 import { preload } from "./preload.ts";
+import { makeTrouble } from "./trouble.ts";
 
 const { values } = parseArgs({
   options: {
@@ -19,6 +21,7 @@ const { values } = parseArgs({
     nodes: { type: "string", default: "2" },
     vbuckets: { type: "string", default: "1024" },
     documents: { type: "string", default: "0" },
+    faults: { type: "string" },
     preload: { type: "boolean", default: false },
   },
 });
@@ -47,6 +50,7 @@ console.log(
   }),
 );
 
+if (values.faults !== undefined) makeTrouble(cluster, Number(values.faults));
 process.on("SIGTERM", async () => {
   await cluster.stop();
   await bucket.close();

@@ -29,7 +29,7 @@ export function smoke(name: string, command: readonly string[]): void {
 
     beforeAll(async () => {
       process.env.TIDEGATE_COMMAND = command.join(" ");
-      target = await startTarget("tidegate");
+      target = await startTarget("tidegate", { database: "smoke" });
       db = await target.createDatabase("smoke", { syncFunction: SYNC_FUNCTION });
     });
     afterAll(async () => {

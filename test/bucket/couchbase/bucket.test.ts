@@ -125,6 +125,13 @@ describe("documents", () => {
     expect(await bucket.documents.write(writeOf("a", { n: 2 }, cas))).toMatchObject({ ok: false });
     expect(await bucket.documents.write(writeOf("a", null, cas))).toMatchObject({ ok: false });
     expect((await bucket.documents.get("a"))!.cas).toBe(deleted.cas);
+    // For the server nothing is there, for a gateway a history is.
+    for (const body of [{ n: 3 }, null]) {
+      expect(await bucket.documents.write(writeOf("a", body))).toEqual({
+        ok: false,
+        refusal: "exists",
+      });
+    }
   });
 
   test("a purged document leaves nothing of ours", async () => {

@@ -182,6 +182,10 @@ export class CouchbaseDocuments implements DocumentCollection {
   /** One try of a write. */
   async #try(write: DocumentWrite): Promise<Outcome> {
     try {
+      // For the server an insert over a tombstone is fine; for us it would lose the history there.
+      if (write.cas === 0n && (await this.#parts.lookup.get(write.key, false)) !== undefined) {
+        return { kind: "result", result: mismatch(write) };
+      }
       // A tombstone from nothing is beyond the SDK.
       if (write.cas === 0n && write.body === null) return await this.#tombstone(write);
       return { kind: "result", result: this.#landed(write.key, await this.#bySdk(write)) };
