@@ -8,7 +8,8 @@
 import { MalformedBytes } from "../bytes.ts";
 import { BitReader, BitWriter, bitLength, MAX_BITS, POWERS, unzigzag, zigzag } from "./bits.ts";
 import { CODEC_BITS, CodecId, type Plan, type Summary } from "./plan.ts";
-import { type Bins, costOf, encodeRuns, RunDecoder } from "./rans.ts";
+import { type Bins, costOf, encodeRuns } from "./rans.ts";
+import { beginRuns, endRuns, readRun } from "./rans-decoder.ts";
 import { MAX_SYMBOLS, type SymbolTable, shareSlots } from "./symbol-table.ts";
 
 /** A level is about log2(count) × 2^fineness + 1, and 0 for none; counts are below 2^32. */
@@ -246,10 +247,10 @@ export function readHistogram(bytes: Uint8Array, target: Float64Array): void {
     heaviest = Math.max(heaviest, level);
   }
   if (heaviest === 0) throw new MalformedBytes("a histogram is empty");
-  const decoder = new RunDecoder(bytes, reader.at);
+  beginRuns(bytes, reader.at);
   const bins = binsOf({ zero, shift, logBins, start }, first, count);
-  decoder.decode(target, 0, target.length, 0, shareSlots(weights), bins);
-  decoder.end();
+  readRun(target, 0, target.length, 0, shareSlots(weights), bins);
+  endRuns();
 }
 
 function binsOf(shape: Shape, first: number, count: number): Bins {
@@ -263,7 +264,7 @@ function binsOf(shape: Shape, first: number, count: number): Bins {
     base[index + offset] = shape.start + units * POWERS[shape.shift]!;
     extra[index + offset] = shape.shift + octave;
   }
-  return { base, extra };
+  return { base, extra, even: undefined };
 }
 
 function levelOf(count: number, fineness: number): number {

@@ -13,7 +13,8 @@ import { BitReader, BitWriter } from "./bits.ts";
 import { coderOf, Family, type Parameters, readParameters, writeParameters } from "./families.ts";
 import { type Block, planBlock } from "./fit.ts";
 import { CODEC_BITS, CodecId, type Plan, type Summary } from "./plan.ts";
-import { encodeRuns, RunDecoder } from "./rans.ts";
+import { encodeRuns } from "./rans.ts";
+import { beginRuns, endRuns, readRun } from "./rans-decoder.ts";
 
 /** log2 of the most blocks, and the fewest vbuckets in a block. */
 const MAX_LOG_BLOCKS = 5;
@@ -107,7 +108,7 @@ export function readParametric(bytes: Uint8Array, target: Float64Array): void {
   if (logBlocks > MAX_LOG_BLOCKS) throw new MalformedBytes("too many blocks");
   const blocks: Parameters[] = [];
   for (let index = 0; index < 1 << logBlocks; index++) blocks.push(readParameters(reader));
-  const decoder = new RunDecoder(bytes, reader.at);
+  beginRuns(bytes, reader.at);
   for (let index = 0; index < blocks.length; index++) {
     const [from, to] = blockAt(target.length, logBlocks, index);
     const parameters = blocks[index]!;
@@ -115,8 +116,8 @@ export function readParametric(bytes: Uint8Array, target: Float64Array): void {
       for (let vb = from; vb < to; vb++) target[vb] = target[vb]! + parameters.start;
     } else {
       const { table, bins } = coderOf(parameters);
-      decoder.decode(target, from, to, parameters.start, table, bins);
+      readRun(target, from, to, parameters.start, table, bins);
     }
   }
-  decoder.end();
+  endRuns();
 }

@@ -100,10 +100,12 @@ export function addPayload(bytes: Uint8Array, target: Float64Array): void {
       readPlanes(bytes, target);
       break;
   }
-  let valid = true;
+  let least = 0;
+  let most = 0;
   for (let vb = 0; vb < target.length; vb++) {
     const seq = target[vb]!;
-    valid = valid && seq >= 0 && seq <= MAX_SEQ;
+    if (seq < least) least = seq;
+    if (seq > most) most = seq;
   }
-  if (!valid) throw new MalformedBytes("a seq is out of range");
+  if (least < 0 || most > MAX_SEQ) throw new MalformedBytes("a seq is out of range");
 }

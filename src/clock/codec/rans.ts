@@ -1,5 +1,5 @@
-// The entropy coder: an rANS coder for symbols, with the values' low bits stored raw beside it. The
-// fast loop of this floor is here. Which tables and which bins: the codecs that use it.
+// The entropy coder: an rANS coder for symbols, with the values' low bits stored raw beside it. It is
+// read by rans-decoder.ts. Which tables and which bins: the codecs that use it.
 //
 // Layout: [bits: header of the codec, then per value its low bits, filled up to a byte]
 //         [16-bit words of the coder, little-endian, to be read from the end: first its state].
@@ -7,15 +7,11 @@
 // do not are refused.
 
 import { assert } from "../../base/assert.ts";
-import { MalformedBytes } from "../bytes.ts";
-import { BitReader, type BitWriter, MAX_BITS, POWERS } from "./bits.ts";
+import { type BitWriter, MAX_BITS, POWERS } from "./bits.ts";
 import { MAX_SYMBOLS, SLOT_BITS, SLOTS, type SymbolTable } from "./symbol-table.ts";
 
 /** The state stays in [2^15, 2^31), so that all of its arithmetic fits 32-bit integers. */
-const STATE_MIN = 1 << 15;
-
-/** Low bits that the fast path reads at once; wider ones take the slow path. */
-const FAST_BITS = 24;
+export const STATE_MIN = 1 << 15;
 
 /** Mark of an `extra` for values below the lowest bin, or above the highest: the distance follows. */
 export const BELOW = 254;
@@ -27,6 +23,18 @@ export interface Bins {
   readonly base: Float64Array;
   /** The raw bits that follow the symbol, up to 53; or one of the two marks. */
   readonly extra: Uint8Array;
+  /** Set when all bins are of one width, which is faster to decode. */
+  readonly even: EvenBins | undefined;
+}
+
+/** Bins of one width: symbol `lowest` is the values from 0 on. */
+export interface EvenBins {
+  /** log2 of the width. */
+  readonly shift: number;
+  readonly lowest: number;
+  /** The symbols of what lies outside; -1 where there is none. */
+  readonly below: number;
+  readonly above: number;
 }
 
 /** Values `from`..`to` of a vector, and how they are coded. */
@@ -40,9 +48,6 @@ export interface Run {
   /** The symbol of a value from which `plus` was taken. */
   symbolOf(value: number): number;
 }
-
-/** The numbers of the machine's memory, lowest byte first, are read in place. */
-assert(new Uint8Array(Uint16Array.of(1).buffer)[0] === 1, "this machine is little-endian");
 
 /** Codes `values` in the runs given, after what `bits` has already. Gives the whole payload. */
 export function encodeRuns(
@@ -118,117 +123,6 @@ export function costOf(counts: ArrayLike<number>, table: SymbolTable, bins: Bins
   return bits;
 }
 
-// Bytes are copied here before they are decoded, so that words of 16 and of 32 bits can be read in
-// place. Decoding never yields, so one is enough; it grows to the largest payload.
-let scratch = new Uint32Array(4096);
-let words = new Uint16Array(scratch.buffer);
-let raw = new Int32Array(scratch.buffer);
-let octets = new Uint8Array(scratch.buffer);
-
-/** Copies `bytes` so that their end lies at an even address; gives the offset of their beginning. */
-function load(bytes: Uint8Array): number {
-  if (bytes.length + 16 > scratch.byteLength) {
-    scratch = new Uint32Array((bytes.length >>> 1) + 16);
-    words = new Uint16Array(scratch.buffer);
-    raw = new Int32Array(scratch.buffer);
-    octets = new Uint8Array(scratch.buffer);
-  }
-  const offset = bytes.length & 1;
-  octets.set(bytes, offset);
-  // What is behind may be looked at, but not used: reading past the end is found when all is read.
-  return offset;
-}
-
-/** Reads the runs that {@link encodeRuns} wrote, one after the other, from one payload at a time. */
-export class RunDecoder {
-  #state: number;
-  /** The place of the next word, counting down. */
-  #word: number;
-  /** The place of the next raw bit. */
-  #bit: number;
-
-  /**
-   * @param bytes the whole payload
-   * @param headerBits the bits that the codec's own header took
-   */
-  constructor(bytes: Uint8Array, headerBits: number) {
-    if (bytes.length < 4) throw new MalformedBytes("they end too early");
-    const offset = load(bytes);
-    this.#word = (offset + bytes.length) / 2 - 1;
-    this.#bit = offset * 8 + headerBits;
-    const high = words[this.#word--]!;
-    this.#state = (high << 16) | words[this.#word--]!;
-    if (this.#state < STATE_MIN) throw new MalformedBytes("the coder's state is out of range");
-  }
-
-  /** Adds `plus` and the decoded value to each of `target[from..to)`. */
-  decode(
-    target: Float64Array,
-    from: number,
-    to: number,
-    plus: number,
-    table: SymbolTable,
-    bins: Bins,
-  ): void {
-    const { slots, first, symbolAt } = table;
-    const { base, extra } = bins;
-    const [someWords, someRaw] = [words, raw];
-    let state = this.#state;
-    let word = this.#word;
-    let bit = this.#bit;
-    for (let at = from; at < to; at++) {
-      const slot = state & (SLOTS - 1);
-      const symbol = symbolAt[slot]!;
-      state = (Math.imul(slots[symbol]!, state >>> SLOT_BITS) + slot - first[symbol]!) | 0;
-      if (state < STATE_MIN) state = (state << 16) | someWords[word--]!;
-      const width = extra[symbol]!;
-      let value = plus + base[symbol]!;
-      if (width !== 0) {
-        if (width <= FAST_BITS) {
-          const index = bit >> 5;
-          const shift = bit & 31;
-          const low = (someRaw[index]! >>> shift) | ((someRaw[index + 1]! << (31 - shift)) << 1);
-          value += low & ((1 << width) - 1);
-          bit += width;
-        } else {
-          this.#bit = bit;
-          this.#word = word;
-          value = this.#readRest(value, width);
-          bit = this.#bit;
-        }
-      }
-      target[at] = target[at]! + value;
-    }
-    this.#state = state;
-    this.#word = word;
-    this.#bit = bit;
-  }
-
-  /** Says that everything must have been used, and nothing more. */
-  end(): void {
-    const meet = (this.#bit + 7) >> 3;
-    if (this.#state !== STATE_MIN || meet !== (this.#word + 1) * 2) {
-      throw new MalformedBytes("the coded values do not end where they should");
-    }
-    const used = this.#bit & 7;
-    if (used !== 0 && octets[meet - 1]! >>> used !== 0) {
-      throw new MalformedBytes("the last raw byte is not filled with zeros");
-    }
-  }
-
-  /** The slow path: many raw bits, or a value outside all bins. */
-  #readRest(base: number, width: number): number {
-    const end = Math.max(0, (this.#word + 1) * 2);
-    const reader = new BitReader(octets.subarray(0, end), this.#bit);
-    let value: number;
-    if (width === ABOVE) value = base + reader.sized();
-    else if (width === BELOW) value = base - 1 - reader.sized();
-    else value = base + reader.read(width);
-    this.#bit = reader.at;
-    return value;
-  }
-}
-
 /** Bins of one width, `2^shift`, counted from 0: symbol `first` is the lowest of `count`. */
 export function evenBins(count: number, shift: number, first: number): Bins {
   const base = new Float64Array(MAX_SYMBOLS);
@@ -241,5 +135,6 @@ export function evenBins(count: number, shift: number, first: number): Bins {
   if (first > 0) extra[0] = BELOW;
   base[first + count] = count * width;
   extra[first + count] = ABOVE;
-  return { base, extra };
+  const even = { shift, lowest: first, below: first > 0 ? 0 : -1, above: first + count };
+  return { base, extra, even };
 }

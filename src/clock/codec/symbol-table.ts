@@ -21,6 +21,11 @@ export interface SymbolTable {
   readonly first: Uint16Array;
   /** The symbol of each slot. */
   readonly symbolAt: Uint8Array;
+  /**
+   * For each slot its symbol in the lowest 8 bits, its distance from the symbol's first slot in the
+   * next 12, and the symbol's slots less one in the highest 12. Made when it is first asked for.
+   */
+  readonly packed: Int32Array;
 }
 
 /**
@@ -63,5 +68,32 @@ function tableOf(slots: Uint16Array, count: number): SymbolTable {
     at += slots[symbol]!;
   }
   assert(at === SLOTS, "the slots are shared without a rest");
-  return { count, slots, first, symbolAt };
+  return new Table(count, slots, first, symbolAt);
+}
+
+class Table implements SymbolTable {
+  readonly count: number;
+  readonly slots: Uint16Array;
+  readonly first: Uint16Array;
+  readonly symbolAt: Uint8Array;
+  #packed: Int32Array | undefined;
+
+  constructor(count: number, slots: Uint16Array, first: Uint16Array, symbolAt: Uint8Array) {
+    this.count = count;
+    this.slots = slots;
+    this.first = first;
+    this.symbolAt = symbolAt;
+  }
+
+  get packed(): Int32Array {
+    if (this.#packed !== undefined) return this.#packed;
+    const packed = new Int32Array(SLOTS);
+    for (let slot = 0; slot < SLOTS; slot++) {
+      const symbol = this.symbolAt[slot]!;
+      const distance = slot - this.first[symbol]!;
+      packed[slot] = ((this.slots[symbol]! - 1) << 20) | (distance << 8) | symbol;
+    }
+    this.#packed = packed;
+    return packed;
+  }
 }
