@@ -41,13 +41,13 @@ export interface EmbeddedSourceOptions extends SourceParts {
   readonly dataDirectory: string;
   /** Vbuckets of databases made from now on; 1024 unless said. For tests. */
   readonly vbuckets?: number;
-  /** For tests: buckets keep older versions, so that a tail can be lost. */
-  readonly keepHistory?: boolean;
+  /** For simulations: a tail can be lost, and everything happens on the event loop. */
+  readonly simulated?: boolean;
 }
 
 /** Embedded buckets: one directory each. Throws `unavailable` when the directory can't be made. */
 export function embeddedSource(options: EmbeddedSourceOptions): BucketSource {
-  const { dataDirectory, time, random, log, vbuckets, keepHistory } = options;
+  const { dataDirectory, time, random, log, vbuckets, simulated } = options;
   try {
     mkdirSync(dataDirectory, { recursive: true });
   } catch (error) {
@@ -63,8 +63,8 @@ export function embeddedSource(options: EmbeddedSourceOptions): BucketSource {
       const directory = join(dataDirectory, name);
       // A bucket that exists has its number of vbuckets.
       const wanted = vbuckets === undefined || existsSync(directory) ? {} : { vbuckets };
-      const history = keepHistory === undefined ? {} : { keepHistory };
-      return openEmbeddedBucket({ directory, name, time, random, log, ...wanted, ...history });
+      const stepped = simulated ? { keepHistory: true, inlineCheckpoints: true } : {};
+      return openEmbeddedBucket({ directory, name, time, random, log, ...wanted, ...stepped });
     },
     checkRemovable: () => {},
     remove: (name) => removeEmbeddedBucket(join(dataDirectory, name)),

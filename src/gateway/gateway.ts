@@ -23,8 +23,8 @@ export interface GatewayOptions {
   readonly log: Log;
   /** Vbuckets of embedded databases made from now on; 1024 unless said. For tests. */
   readonly vbuckets?: number;
-  /** For tests: embedded buckets keep older versions, so that a tail can be lost. */
-  readonly keepHistory?: boolean;
+  /** For simulations: a tail can be lost, and everything happens on the event loop. */
+  readonly simulated?: boolean;
   /** The controllers' settings where they are not the defaults. */
   readonly controller?: Partial<ControllerSettings>;
 }

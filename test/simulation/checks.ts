@@ -3,16 +3,8 @@
 import type { Clock } from "../../src/clock/tick.ts";
 import { ALL_CHANNEL, EntryFlag, type IndexMutation } from "../../src/index/types.ts";
 import type { Reader } from "./reader.ts";
+import { Violation } from "./violation.ts";
 import type { Node, World } from "./world.ts";
-
-/** A violation, with everything that helps to understand it. */
-export class Violation extends Error {
-  override readonly name = "Violation";
-
-  constructor(invariant: string, details: object) {
-    super(`${invariant}: ${JSON.stringify(details)}`);
-  }
-}
 
 /** What the index must say of a document in one channel. */
 interface Expected {

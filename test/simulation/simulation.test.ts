@@ -2,7 +2,7 @@
 
 import { test } from "bun:test";
 import process from "node:process";
-import { simulate } from "./simulation.ts";
+import { runOptions, simulate } from "./simulation.ts";
 
 const FIRST_SEED = Number(process.env.SIM_SEED ?? Math.floor(Math.random() * 1_000_000));
 const RUNS = Number(process.env.SIM_RUNS ?? 6);
@@ -10,10 +10,11 @@ const STEPS = Number(process.env.SIM_STEPS ?? 250);
 const trace = process.env.SIM_TRACE ? console.log : undefined;
 
 for (let i = 0; i < RUNS; i++) {
-  const seed = FIRST_SEED + i;
-  const nodes = 1 + (seed % 2);
-  test(`a run of seed ${seed} with ${nodes} node(s) keeps every invariant`, async () => {
-    // It throws what was violated: a test that says no more than that would hide it.
-    await simulate({ seed, steps: STEPS, nodes, ...(trace ? { trace } : {}) });
+  const options = runOptions(FIRST_SEED + i, STEPS);
+  const { seed, nodes, settings } = options;
+  const name = `seed ${seed}: ${nodes} node(s), written by the ${settings.index.writer}`;
+  test(`every invariant holds in the run of ${name}`, async () => {
+    // It throws what was violated.
+    await simulate({ ...options, ...(trace ? { trace } : {}) });
   }, 60_000);
 }

@@ -3,8 +3,9 @@
 import { isTidegateError } from "../../src/base/errors.ts";
 import type { Log } from "../../src/base/log.ts";
 import type { DatabaseSettings } from "../../src/gateway/types.ts";
-import { checkDurable, checkIndex, checkReader, type Violation, watchTicks } from "./checks.ts";
+import { checkDurable, checkIndex, checkReader, watchTicks } from "./checks.ts";
 import { Reader } from "./reader.ts";
+import type { Violation } from "./violation.ts";
 import { ADMIN, type Node, World } from "./world.ts";
 
 const CHANNELS = ["A", "B", "C", "D"];
@@ -23,6 +24,13 @@ export interface RunOptions {
   readonly log?: Log;
   /** Hears of every step, to follow a run. */
   readonly trace?: (text: string) => void;
+}
+
+/** The run of a seed: how many nodes, and who writes the index, follow from it. */
+export function runOptions(seed: number, steps: number) {
+  const writer = seed % 5 === 4 ? "feed" : "frontend";
+  const index = { writer, partitions: 4, shape: "computed" } as const;
+  return { seed, steps, nodes: 1 + (seed % 2), settings: { index } } satisfies RunOptions;
 }
 
 /** Runs a simulation. Throws the first {@link Violation}. */
@@ -51,11 +59,12 @@ class Run {
   constructor(world: World, options: RunOptions) {
     this.#world = world;
     this.#options = options;
-    const reader = (channels?: readonly string[]) => {
-      const one = new Reader(channels, world.time, world.random);
-      return one;
-    };
-    this.#readers = [reader(), reader(["A"]), reader(["A", "B"]), reader(["B", "C", "D"])];
+    const wanted = [undefined, ["A"], ["A", "B"], ["B", "C", "D"]];
+    this.#readers = [
+      ...wanted.map((channels) => new Reader(world, channels)),
+      new Reader(world, undefined, true),
+      new Reader(world, ["A", "C"], true),
+    ];
   }
 
   async step(): Promise<void> {
@@ -70,6 +79,7 @@ class Run {
     else if (choice < 0.95) await this.#crash();
     else if (choice < 0.965) await this.#foreignWrite(node);
     else if (choice < 0.975) await this.#repeatIndexWrite(node);
+    else if (choice < 0.979) await this.#compact(node);
     else if (choice < 0.985) await this.#rollback(node);
     else await this.#check(node);
     if (this.#violation) throw this.#violation;
@@ -206,6 +216,15 @@ class Run {
       ?.find((one) => !one.lost && one.mutation.seq === mutation.seq);
     if (made === undefined) return;
     await time.run(node.database.index.write(made.mutation, random.fraction() < 0.5));
+  }
+
+  /** The owner compacts the whole index. */
+  async #compact(node: Node): Promise<void> {
+    const { index, stable } = node.database;
+    if (stable.role !== "owner") return;
+    this.#trace("compact");
+    const budget = { documents: 10_000, always: true };
+    await this.#world.time.run(index.compact(stable.head().clock, budget));
   }
 
   /** A vbucket loses its newest mutations, as in a failover to a node that had not got them. */

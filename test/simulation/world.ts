@@ -76,7 +76,7 @@ export class World {
       random: this.random,
       log: this.#options.log ?? silentLog,
       vbuckets: this.#options.vbuckets ?? 8,
-      keepHistory: true,
+      simulated: true,
     });
   }
 
