@@ -1,5 +1,6 @@
-// Attachments of a document that is being saved: what the client sent is checked, and stubs are found
-// among the attachments of the revision that it builds on. How they are stored: side-items.ts.
+// Attachments of a document that is being saved: what the client sent is checked, and stubs are
+// found among the attachments of the revision that it builds on. How they are stored:
+// side-items.ts.
 
 import { Buffer } from "node:buffer";
 import { createHash } from "node:crypto";

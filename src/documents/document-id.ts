@@ -4,8 +4,6 @@ import { Buffer } from "node:buffer";
 import { TidegateError } from "../base/errors.ts";
 import { MAX_KEY_BYTES } from "../bucket/bucket.ts";
 
-/** What the gateway's own keys among the documents start with: never listed, never a document. */
-export const SYSTEM_KEY_PREFIX = "_sync:";
 /** What the ids of design documents start with: documents like others. */
 export const DESIGN_PREFIX = "_design/";
 /** What the ids of local documents start with: never replicated, stored elsewhere. */

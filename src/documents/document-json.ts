@@ -1,5 +1,5 @@
-// Documents as JSON: what a client sends is cut into its special members and its body, what a client
-// gets is put together as text. A stored body is never parsed to be printed.
+// Documents as JSON: what a client sends is cut into its special members and its body, what a
+// client gets is put together as text. A stored body is never parsed to be printed.
 
 import { Buffer } from "node:buffer";
 import { TidegateError } from "../base/errors.ts";
@@ -37,8 +37,8 @@ const IGNORED = new Set([
 ]);
 
 /**
- * Cuts a document into its parts. Throws `bad_document` for an unknown `_` member or one of the wrong
- * type, `bad_revision`, and `too_large` for a body that is too deep to be printed.
+ * Cuts a document into its parts. Throws `bad_document` for an unknown `_` member or one of the
+ * wrong type, `bad_revision`, and `too_large` for a body that is too deep to be printed.
  */
 export function parseDocument(document: JsonObject): ParsedDocument {
   let special = false;

@@ -1,5 +1,5 @@
-// Edits: what a save wants to do to whatever version it finds. An edit is worked out anew against each
-// version that the save meets, so that a conflict is decided by revisions and never by a CAS.
+// Edits: what a save wants to do to whatever version it finds. An edit is worked out anew against
+// each version that the save meets, so that a conflict is decided by revisions and never by a CAS.
 
 import { TidegateError } from "../base/errors.ts";
 import type { JsonObject } from "../base/json.ts";
@@ -183,9 +183,9 @@ function chooseParent(
 }
 
 /**
- * The revision that this very edit made before, when its answer was lost and it is repeated. Content
- * alone proves nothing, since two clients that count up from the same number both send the same: only
- * the client's own name of the edit, which is part of the revision's digest, does.
+ * The revision that this very edit made before, when its answer was lost and it is repeated.
+ * Content alone proves nothing, since two clients that count up from the same number both send the
+ * same: only the client's own name of the edit, which is part of the revision's digest, does.
  */
 function repeated(
   current: Version | undefined,

@@ -1,5 +1,6 @@
 // Healing: the index entries that a front-end did not write are made again from `_sync` alone, and
-// what other programs wrote is imported. This is what the controller asks for (controller/ports.ts).
+// what other programs wrote is imported. This is what the controller asks for
+// (controller/ports.ts).
 
 import { isTidegateError } from "../base/errors.ts";
 import type { MutationToken } from "../bucket/bucket.ts";
@@ -26,8 +27,8 @@ export interface HealerParts {
  * Makes the healer of a database. What it does with a mutation of the feed:
  * - a gateway's own (`_sync` carries the item's CAS): everything it says is written to the index;
  * - another program's (no `_sync`, or one with another CAS): the newest version of the document is
- *   imported, which makes a mutation of its own, and the answer is "imported". When that value is no
- *   document it gets a record with no channels and no revision;
+ *   imported, which makes a mutation of its own, and the answer is "imported". When that value is
+ *   no document it gets a record with no channels and no revision;
  * - a deletion without `_sync` (purged, or never known here): the same record;
  * - a key that is no document's (`_sync:…`): nothing is written, and the answer is `[]`. Such a
  *   mutation has no record in the sequence document, ever: the answer alone validates it.

@@ -1,5 +1,5 @@
-// Import: a document that another program wrote to the bucket gets a revision of its own, once, by a
-// CAS write, whoever comes first: the healer, a save, or a read.
+// Import: a document that another program wrote to the bucket gets a revision of its own, once, by
+// a CAS write, whoever comes first: the healer, a save, or a read.
 
 import { crc32 } from "node:zlib";
 import type { JsonObject } from "../base/json.ts";
@@ -28,9 +28,10 @@ type Foreign = Extract<Found, { kind: "foreign" }>;
 const strictDecoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
 /**
- * Imports an item, read with its body. A changed body, or a deletion, becomes a child of the winning
- * revision; when only the item's metadata changed (its expiry, say) the revision stays, and only what
- * says "a gateway wrote this" is written anew. A sync function that refuses leaves it in no channel.
+ * Imports an item, read with its body. A changed body, or a deletion, becomes a child of the
+ * winning revision; when only the item's metadata changed (its expiry, say) the revision stays, and
+ * only what says "a gateway wrote this" is written anew. A sync function that refuses leaves it in
+ * no channel.
  */
 export async function importItem(
   ctx: StoreContext,

@@ -1,5 +1,5 @@
-// `_local/` documents: checkpoints of replicators. They live in `metadata`, are no mutations, and have
-// one revision at a time, `0-N`. Stored as JSON {"v":1,"n":N,"id":…,"body":{…}}.
+// `_local/` documents: checkpoints of replicators. They live in `metadata`, are no mutations, and
+// have one revision at a time, `0-N`. Stored as JSON {"v":1,"n":N,"id":…,"body":{…}}.
 
 import { createHash } from "node:crypto";
 import { TidegateError } from "../base/errors.ts";

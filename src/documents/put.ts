@@ -93,8 +93,8 @@ export async function removeDocument(
 }
 
 /**
- * Saves many documents, each by itself: one that fails has its error in its row. They are in work at
- * the same time and so share group commits; several of the same id are saved in their order.
+ * Saves many documents, each by itself: one that fails has its error in its row. They are in work
+ * at the same time and so share group commits; several of the same id are saved in their order.
  */
 export function putMany(
   ctx: StoreContext,

@@ -1,6 +1,5 @@
 // One revision as a client gets it: its JSON text with the special members that were asked for.
 
-import { Buffer } from "node:buffer";
 import { TidegateError } from "../base/errors.ts";
 import { printStubs, printWithData } from "./attachments.ts";
 import type { StoreContext } from "./context.ts";
@@ -140,9 +139,4 @@ function newestKnown(version: Version, rev: string, since: readonly string[]): n
   const wanted = new Set(since);
   const known = historyOf(tree, indexOfRevision(tree, rev)).find((r) => wanted.has(r));
   return known === undefined ? 0 : generationOf(known);
-}
-
-/** The bytes in base64 that the attachments of a revision take in JSON, about. */
-export function inlineSize(attachments: readonly StoredAttachment[]): number {
-  return attachments.reduce((sum, a) => sum + Buffer.byteLength(a.name) + (a.length * 4) / 3, 0);
 }

@@ -1,5 +1,5 @@
-// `_resync`: the sync function runs again over every document. What it says differently becomes a new
-// mutation of the same revision.
+// `_resync`: the sync function runs again over every document. What it says differently becomes a
+// new mutation of the same revision.
 
 import { isTidegateError, TidegateError } from "../base/errors.ts";
 import type { FeedEvent, FeedMutation } from "../bucket/feed.ts";
@@ -17,10 +17,10 @@ import { EMPTY_SYNC_RESULT, type SyncResult } from "./sync-port.ts";
 import { writeChange } from "./write-change.ts";
 
 /**
- * Runs the sync function over every leaf of every document, deletions too, as the mutation feed up to
- * this moment gives them: a bounded number at a time. It runs as admin and without `oldDoc`; one that
- * it refuses leaves all channels, with a warning in the log. Documents saved meanwhile have the
- * function's word already.
+ * Runs the sync function over every leaf of every document, deletions too, as the mutation feed up
+ * to this moment gives them: a bounded number at a time. It runs as admin and without `oldDoc`; one
+ * that it refuses leaves all channels, with a warning in the log. Documents saved meanwhile have
+ * the function's word already.
  */
 export async function resync(ctx: StoreContext): Promise<{ checked: number; changed: number }> {
   const total = { checked: 0, changed: 0 };

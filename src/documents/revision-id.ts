@@ -8,14 +8,6 @@ import { TidegateError } from "../base/errors.ts";
 const FORM = /^[1-9][0-9]{0,8}-[0-9A-Za-z._~-]{1,64}$/;
 const DIGEST_FORM = /^[0-9A-Za-z._~-]{1,64}$/;
 
-/** The longest revision id that {@link checkRevisionId} lets through, in bytes. */
-export const MAX_REVISION_ID_BYTES = 74;
-
-/** Whether `text` is a revision id. */
-export function isRevisionId(text: string): boolean {
-  return FORM.test(text);
-}
-
 /** Whether `text` can be what follows the generation in a revision id. */
 export function isRevisionDigest(text: string): boolean {
   return DIGEST_FORM.test(text);

@@ -1,5 +1,6 @@
-// Revision trees: pure. A tree is an array of nodes, each naming its parent by index; trees are never
-// changed, every operation gives a new one. What does not live here: bodies, channels, storing.
+// Revision trees: pure. A tree is an array of nodes, each naming its parent by index; trees are
+// never changed, every operation gives a new one. What does not live here: bodies, channels,
+// storing.
 
 import { assert } from "../base/assert.ts";
 import { TidegateError } from "../base/errors.ts";
@@ -40,7 +41,9 @@ export function leavesOf(tree: RevisionTree): RevisionNode[] {
   return leafIndexes(tree).map((index) => tree[index]!);
 }
 
-/** Winner first: a live revision before a deleted one, then the longer history, then the higher id. */
+/**
+ * Winner first: a live revision before a deleted one, then the longer history, then the higher id.
+ */
 export function compareLeaves(a: RevisionNode, b: RevisionNode): number {
   if (a.deleted !== b.deleted) return a.deleted ? 1 : -1;
   return compareRevisions(b.rev, a.rev);

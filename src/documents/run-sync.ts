@@ -1,4 +1,5 @@
-// Running the sync function for a revision that is being made: its input, printed only when it is read.
+// Running the sync function for a revision that is being made: its input, printed only when it is
+// read.
 
 import type { Json, JsonObject } from "../base/json.ts";
 import { printStubs } from "./attachments.ts";

@@ -1,9 +1,11 @@
 // A document's items in `metadata`: bodies of leaves that are not the winner, bodies of superseded
-// revisions, attachments. Keys: "d:" + 22 characters of the id's SHA-256 + ":" + name. A name is never
-// used twice: it is written before the version that refers to it, and removed or given an expiry after
-// a version that does not. So a crash leaves garbage at the worst, never a reference to nothing.
-//   b<unique>  body of a leaf                 o<rev>  superseded revision, see OldRevision
+// revisions, attachments. Keys: "d:" + 22 characters of the id's SHA-256 + ":" + name. A name is
+// never used twice: it is written before the version that refers to it, and removed or given an
+// expiry after a version that does not. So a crash leaves garbage at the worst, never a reference
+// to nothing.
+//   b<unique>  body of a leaf
 //   a<unique>  attachment; chunks after the first have ".1", ".2" … behind
+//   o<rev>     superseded revision, see OldRevision
 
 import { Buffer } from "node:buffer";
 import { createHash } from "node:crypto";

@@ -45,8 +45,8 @@ export interface DocumentStoreOptions {
    */
   readonly onSaved: (mutation: IndexMutation) => void;
   /**
-   * The stable clock's seq in a vbucket as this node knows it. It only decides when left channels may
-   * be forgotten; without it they never are.
+   * The stable clock's seq in a vbucket as this node knows it. It only decides when left channels
+   * may be forgotten; without it they never are.
    */
   readonly stableSeq?: (vb: number) => number;
   readonly time: Time;

@@ -6,9 +6,10 @@
 //   cas    "0x" + 16 hex digits, little-endian: filled in by the bucket
 //   prev   the seq of the gateway's mutation before this one
 //   crc    CRC-32 of the document's body
-//   tree   [[parent, generation, "digest,digest,…", leaf], …]: a branch each. Nodes are numbered over
-//          all branches in order; `parent` is the number that the first node hangs on, -1 none; the
-//          generations go up by one; the last node is the leaf. The first branch is the winner's.
+//   tree   [[parent, generation, "digest,digest,…", leaf], …]: a branch each. Nodes are numbered
+//          over all branches in order; `parent` is the number that the first node hangs on, -1
+//          none; the generations go up by one; the last node is the leaf. The first branch is the
+//          winner's.
 //     leaf: d 1 deleted · ch channels · acc [[principal, channel…]…] · rol [[user, role…]…]
 //           req [[kind, name…]…] · s side item of the body · t body text
 //           att [[name, type, length, digest, revpos, item, encoding?, decoded length?]…]

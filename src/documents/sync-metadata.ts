@@ -102,9 +102,9 @@ export interface NextVersion {
 /**
  * The metadata of the version that follows `current`.
  *
- * A channel that the winner is not in any more becomes a left channel; one it is in again stops being
- * one. Left channels that the stable clock has passed are forgotten, oldest first, when there are
- * more than {@link LEFT_CHANNELS_KEPT}: their removals are in the index, and nobody heals them.
+ * A channel that the winner is not in any more becomes a left channel; one it is in again stops
+ * being one. Left channels that the stable clock has passed are forgotten, oldest first, when there
+ * are more than {@link LEFT_CHANNELS_KEPT}: their removals are in the index, and nobody heals them.
  *
  * @param stableSeq gives the stable clock's seq in the document's vbucket; asked only when needed
  * @throws TidegateError `unavailable` when too many left channels are not in the stable clock yet;
@@ -181,8 +181,8 @@ function forgetPassed(
   if (kept.length > MAX_LEFT_CHANNELS) {
     throw new TidegateError(
       "unavailable",
-      `The document left more than ${MAX_LEFT_CHANNELS} channels in less time than the index needs ` +
-        "to note it. Nothing was changed; try again in a moment.",
+      `The document left more than ${MAX_LEFT_CHANNELS} channels in less time than the index ` +
+        "needs to note it. Nothing was changed; try again in a moment.",
     );
   }
   return { left: kept, forgotten };
@@ -196,8 +196,8 @@ export function winnerOf(sync: SyncMetadata): Leaf {
 }
 
 /**
- * The channels of the document: those of its winning revision, as in Couchbase Sync Gateway. Another
- * leaf's channels say who may read that revision.
+ * The channels of the document: those of its winning revision, as in Couchbase Sync Gateway.
+ * Another leaf's channels say who may read that revision.
  */
 export function channelsOf(sync: SyncMetadata): readonly string[] {
   return winnerOf(sync).channels;
@@ -256,7 +256,8 @@ export function unversionedMutationOf(key: string, token: MutationToken): IndexM
 
 /**
  * A sync function's result in the form it is stored: channels without repetition, in their order,
- * `*` read as `!` (a document for everybody). Throws `sync_function_failed` when it is over a limit.
+ * `*` read as `!` (a document for everybody). Throws `sync_function_failed` when it is over a
+ * limit.
  */
 export function normalizeResult(result: SyncResult): SyncResult {
   const { access, roles, requires } = result;

@@ -1,5 +1,6 @@
-// The sync function as the document store sees it: a port. The sandbox (`sync-function/`) implements
-// it for user code, `default-sync.ts` natively for the default. What does not live here: running it.
+// The sync function as the document store sees it: a port. The sandbox (`sync-function/`)
+// implements it for user code, `default-sync.ts` natively for the default. What does not live here:
+// running it.
 
 import type { Json, JsonObject } from "../base/json.ts";
 import type { Actor } from "./types.ts";
@@ -53,7 +54,9 @@ export interface RoleGrant {
   readonly roles: readonly string[];
 }
 
-/** What a `require*` call asked for; one of `names` must hold. Recorded, enforced by `src/access/`. */
+/**
+ * What a `require*` call asked for; one of `names` must hold. Recorded, enforced by `src/access/`.
+ */
 export type Requirement =
   | { readonly kind: "admin" }
   | { readonly kind: "user" | "role" | "access"; readonly names: readonly string[] };
@@ -77,8 +80,8 @@ export interface SyncFunction {
    * turn of the event loop.
    *
    * Throws `forbidden` or `unauthorized` with the reason that the function threw, and
-   * `sync_function_failed` when it failed by itself (threw anything else, looped, ran out of memory,
-   * or gave names over the limits above).
+   * `sync_function_failed` when it failed by itself (threw anything else, looped, ran out of
+   * memory, or gave names over the limits above).
    */
   run(input: SyncInput): SyncResult | Promise<SyncResult>;
 }

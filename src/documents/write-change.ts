@@ -1,5 +1,5 @@
-// The write of a document's next version: what must be durable first, the CAS write, the word to the
-// index, and the cleaning up.
+// The write of a document's next version: what must be durable first, the CAS write, the word to
+// the index, and the cleaning up.
 
 import { TidegateError } from "../base/errors.ts";
 import { type Change, type Composed, compose } from "./compose.ts";

@@ -11,8 +11,8 @@ import { GUEST, openBench, parsed } from "./harness.ts";
 const CRASH = new Error("the process is gone");
 
 /**
- * The real bucket seen by a process that dies: after `writes` single writes nothing gets through any
- * more. A batch can be cut in its middle, in the order that it was given.
+ * The real bucket seen by a process that dies: after `writes` single writes nothing gets through
+ * any more. A batch can be cut in its middle, in the order that it was given.
  */
 function dying(bucket: Bucket, writes: number): Bucket & { readonly used: () => number } {
   let left = writes;

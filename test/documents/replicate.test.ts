@@ -64,7 +64,7 @@ describe("new_edits=false", () => {
     expect(leaves!.length).toBe(120);
   });
 
-  test("that takes the id of a coming edit makes that edit a conflict, never a double", async () => {
+  test("that takes the id of a coming edit makes a conflict, never a double", async () => {
     const other = await openBench();
     try {
       const first = await other.store.put(GUEST, "taken", { n: 1 });

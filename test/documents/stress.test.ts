@@ -1,5 +1,6 @@
 // Two nodes work on the same few documents at the same moment, at random. Whatever happens: every
-// document can be read whole, each version follows the one before, and healing says what saving said.
+// document can be read whole, each version follows the one before, and healing says what saving
+// said.
 
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
@@ -40,7 +41,9 @@ const actions: fc.Arbitrary<Action[]> = fc.array(
   { minLength: 5, maxLength: 60 },
 );
 
-/** One action of one node. What may be refused for a good reason is; anything else fails the test. */
+/**
+ * One action of one node. What may be refused for a good reason is; anything else fails the test.
+ */
 async function act(bench: Bench, store: DocumentStoreHandle, action: Action): Promise<void> {
   const { id, pick, channel } = action;
   const leaf = async () => {
