@@ -78,6 +78,7 @@ export interface Controller extends StableClock {
 export async function openController(options: ControllerOptions): Promise<Controller> {
   const rollbacks = new Rollbacks();
   const store = new ControllerStore(options.bucket.index);
+  await store.removeDamaged(options.log);
   rollbacks.replace((await store.rollbacks()).record);
   const lookup = await options.openLookup(rollbacks);
   const node = new Node(options, store, rollbacks, lookup);
@@ -138,7 +139,9 @@ class Node implements Controller {
       this.#stable.publish(await this.lookup.resolve(newest.tick), "unknown");
     }
     const { time } = this.#options;
-    const election = new Election(this.#settings.takeOverMs, this.#options.gone ?? (() => false));
+    const { id } = this.#options.instance;
+    const gone = this.#options.gone ?? (() => false);
+    const election = new Election(id, this.#settings.takeOverMs, gone);
     const cluster = await this.#store.cluster();
     const free = election.mayTake(cluster, time.monotonicMs());
     const term = free ? await this.#take(cluster?.cas ?? 0n) : undefined;
@@ -276,7 +279,12 @@ class Node implements Controller {
       },
       { replayUntil: await bucket.feed.highSeqs(), published: this.#stable.head().clock },
     );
-    await owner.start();
+    try {
+      await owner.start();
+    } catch (error) {
+      await owner.stop();
+      throw error;
+    }
     this.#owner = owner;
     log.info({ epoch: term.epoch, instance: instance.id }, "this node owns the partitions");
     problems.clear("ownership");

@@ -14,16 +14,19 @@ export interface Instance {
 
 /** Decides when this node may take over from the owner it sees. */
 export class Election {
+  readonly #own: string;
   readonly #takeOverMs: number;
   readonly #gone: (owner: Instance) => boolean;
   #seen: bigint | undefined;
   #seenMs = 0;
 
   /**
+   * @param own this node's instance: what it took and could not begin it may take again
    * @param takeOverMs how long the owner's heartbeat may stand still, by this node's own clock
    * @param gone whether this node knows for sure that the owner's process is gone
    */
-  constructor(takeOverMs: number, gone: (owner: Instance) => boolean) {
+  constructor(own: string, takeOverMs: number, gone: (owner: Instance) => boolean) {
+    this.#own = own;
     this.#takeOverMs = takeOverMs;
     this.#gone = gone;
   }
@@ -32,7 +35,7 @@ export class Election {
   mayTake(found: Stored<ClusterRecord> | undefined, nowMs: number): boolean {
     if (found === undefined || found.record.released) return true;
     const { owner, host, pid } = found.record;
-    if (this.#gone({ id: owner, host, pid })) return true;
+    if (owner === this.#own || this.#gone({ id: owner, host, pid })) return true;
     // The heartbeat is compared by its CAS and timed by this node's own monotonic clock: clocks of
     // two machines are never compared.
     if (found.cas !== this.#seen) {

@@ -46,7 +46,7 @@ export class Owner {
   #dueMs = Number.POSITIVE_INFINITY;
   #room: (() => void) | undefined;
   #loop: Promise<void> = Promise.resolve();
-  readonly #cancels: Cancel[] = [];
+  readonly #cancels = new Set<Cancel>();
 
   /**
    * @param start.replayUntil what was made before this term: its records may be stored already
@@ -76,19 +76,25 @@ export class Owner {
   async start(): Promise<void> {
     const { bucket, journal, term, time, settings } = this.#options;
     const logs = await bucket.feed.failoverLogs();
+    const cuts: { vb: number; seq: number }[] = [];
     for (const state of term.states) {
-      // A vbucket that was known before keeps the branch of its position: only so can the feed tell
-      // that it is dead.
-      if (state.record().log.length > 0) continue;
-      await this.#branched(state.vb, logs[state.vb] ?? []);
+      const log = logs[state.vb] ?? [];
+      const added = state.added(log).filter((entry) => state.beyond(entry.seq));
+      // What happened while nobody owned the partitions is known before the first tick: none may name
+      // seqs of a dead branch once the index knows that it is dead.
+      if (state.record().log.length > 0 && added.length > 0) {
+        cuts.push({ vb: state.vb, seq: Math.min(...added.map((entry) => entry.seq)) });
+      } else await this.#branched(state.vb, log);
     }
-    this.#cancels.push(
+    if (cuts.length > 0) await this.ticker.exclusive(() => this.#cut(cuts, logs));
+    this.#cancels.add(
       journal.onRecorded(() => {
         this.validation.acknowledged();
         this.#pump();
       }),
-      time.every(settings.heartbeatMs, () => void this.#beat()),
     );
+    this.#cancels.add(time.every(settings.heartbeatMs, () => void this.#beat()));
+    if (this.validation.checking) this.ticker.hold();
     this.#loop = this.#read();
     this.ticker.moved();
   }
@@ -97,7 +103,8 @@ export class Owner {
   async stop(): Promise<void> {
     this.#over = true;
     this.#ended.abort();
-    for (const cancel of this.#cancels.splice(0)) cancel();
+    for (const cancel of this.#cancels) cancel();
+    this.#cancels.clear();
     this.#due();
     this.#reader?.close();
     this.#room?.();
@@ -212,33 +219,47 @@ export class Owner {
   }
 
   async #rolledBack(vb: number, seq: number, reader: FeedReader): Promise<void> {
-    const { bucket, aggregator } = this.#options;
+    const { bucket } = this.#options;
     // No tick may be under way: it would name seqs of the dead branch after the cut was stored.
     await this.ticker.exclusive(async () => {
-      const log = (await bucket.feed.failoverLogs())[vb] ?? [];
-      const state = this.validation.vbucket(vb);
-      const added = state.added(log);
+      const logs = await bucket.feed.failoverLogs();
+      const added = this.validation.vbucket(vb).added(logs[vb] ?? []);
       const point = Math.min(seq, ...added.map((entry) => entry.seq));
-      await this.#announce(vb, added, state.record().log.length === 0);
-      await aggregator.cut([{ vb, seq: point }]);
-      this.validation.drop(vb);
-      state.failover(log);
-      const position = state.rollback(point);
-      this.validation.touched(vb);
-      this.ticker.hold();
-      reader.restart(position);
+      await this.#cut([{ vb, seq: point }], logs);
+      reader.restart(this.validation.vbucket(vb).streamPosition());
     });
+  }
+
+  /** The histories of vbuckets were cut: what lies beyond is dead, and they are read again. */
+  async #cut(
+    cuts: readonly { readonly vb: number; readonly seq: number }[],
+    logs: readonly (readonly FailoverEntry[])[],
+  ): Promise<void> {
+    for (const { vb } of cuts) {
+      const state = this.validation.vbucket(vb);
+      await this.#announce(vb, state.added(logs[vb] ?? []), state.record().log.length === 0);
+    }
+    await this.#options.aggregator.cut(cuts);
+    for (const { vb, seq } of cuts) {
+      const state = this.validation.vbucket(vb);
+      this.validation.drop(vb);
+      state.failover(logs[vb] ?? []);
+      state.rollback(seq);
+      this.validation.touched(vb);
+      this.ticker.cut(vb, seq);
+    }
+    this.ticker.hold();
   }
 
   #streamEnded(vb: number, reader: FeedReader): void {
     this.validation.drop(vb);
     const position = this.validation.vbucket(vb).restart();
     const { time } = this.#options;
-    this.#cancels.push(
-      time.after(WRITE_RETRY_MIN_MS, () => {
-        if (!this.#over && this.#reader === reader) reader.restart(position);
-      }),
-    );
+    const cancel = time.after(WRITE_RETRY_MIN_MS, () => {
+      this.#cancels.delete(cancel);
+      if (!this.#over && this.#reader === reader) reader.restart(position);
+    });
+    this.#cancels.add(cancel);
   }
 
   /** Does what the core asks for, and comes back when it is due. */
@@ -289,6 +310,7 @@ export class Owner {
     if (work.clamps.length > 0) {
       try {
         await this.ticker.exclusive(() => aggregator.cut(work.clamps));
+        for (const { vb, seq } of work.clamps) this.ticker.cut(vb, seq);
       } catch (error) {
         if (isTidegateError(error, "stale_owner")) return this.#lose(error);
         for (const batch of work.heals) this.#healed(batch, undefined);

@@ -1,7 +1,8 @@
 // The controller's documents in the index collection: read, and written by compare-and-swap.
 // Their layouts: records.ts. When to write them: owner.ts and election.ts.
 
-import { TidegateError } from "../base/errors.ts";
+import { isTidegateError, TidegateError } from "../base/errors.ts";
+import type { Log } from "../base/log.ts";
 import type { KeyValueCollection, KeyValueOperation, StoredValue } from "../bucket/bucket.ts";
 import {
   type ClusterRecord,
@@ -24,15 +25,19 @@ export interface Stored<T> {
   readonly cas: bigint;
 }
 
+/** The most documents that a controller may have: one for each partition, and a few more. */
+const MAX_CONTROLLER_DOCUMENTS = 2048;
+
 /** Where the controller's documents lie. */
 export const CONTROLLER_PREFIX = "controller:";
 const CLUSTER = `${CONTROLLER_PREFIX}cluster`;
 const HEAD = `${CONTROLLER_PREFIX}head`;
+const PARTITIONS = `${CONTROLLER_PREFIX}partition:`;
 const ROLLBACKS = `${CONTROLLER_PREFIX}rollbacks`;
 
 /** The key of a partition's clock document. */
 export function partitionKey(partition: number): string {
-  return `${CONTROLLER_PREFIX}partition:${partition}`;
+  return `${PARTITIONS}${partition}`;
 }
 
 /** A partition clock to write. */
@@ -47,6 +52,27 @@ export class ControllerStore {
 
   constructor(index: KeyValueCollection) {
     this.#index = index;
+  }
+
+  /**
+   * Removes documents whose bytes are damaged, but for the rollbacks: everything in them is made
+   * again, from the documents and the lookup map. Throws `newer_version`.
+   */
+  async removeDamaged(log: Log): Promise<void> {
+    const keys = await this.#index.keys(CONTROLLER_PREFIX, { limit: MAX_CONTROLLER_DOCUMENTS });
+    const values = await this.#index.getMany(keys);
+    for (const [i, key] of keys.entries()) {
+      const decode = decoderOf(key);
+      const value = values[i];
+      if (decode === undefined || value === undefined) continue;
+      try {
+        decode(value.value, key);
+      } catch (error) {
+        if (!isTidegateError(error, "corrupt")) throw error;
+        log.error({ err: error, key }, "a document of the controller is damaged: it is made again");
+        await this.#index.batch([{ op: "remove", key, cas: value.cas }]);
+      }
+    }
   }
 
   /** The cluster document; undefined when no node ever owned anything. */
@@ -110,6 +136,12 @@ export class ControllerStore {
       return undefined;
     });
   }
+}
+
+function decoderOf(key: string): ((bytes: Uint8Array, place: string) => unknown) | undefined {
+  if (key === CLUSTER) return decodeCluster;
+  if (key === HEAD) return decodeHead;
+  return key.startsWith(PARTITIONS) ? decodePartition : undefined;
 }
 
 function swap(key: string, value: Uint8Array, cas: bigint): KeyValueOperation {

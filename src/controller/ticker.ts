@@ -76,6 +76,11 @@ export class Ticker {
     this.#heldUntilMs = this.#options.time.monotonicMs() + MAX_HOLD_MS;
   }
 
+  /** Says that the clock of `vb` was clamped to `seq`: it moves on from there. */
+  cut(vb: number, seq: number): void {
+    if ((this.#clock[vb] ?? 0) > seq) this.#clock[vb] = seq;
+  }
+
   /** Says that clocks may have moved: publishes a tick, now or when it may. */
   moved(): void {
     const { time, tickIntervalMs, validation } = this.#options;

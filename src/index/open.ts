@@ -221,6 +221,9 @@ export class Index implements IndexWriter, IndexReader, Journal {
       if (!this.branches.add(point)) continue;
       fresh = true;
       this.#tail.distrust(point.vb);
+      // What was stable beyond the cut is not: its numbers are given to other mutations.
+      this.#stable = this.#stable.slice();
+      this.#stable[point.vb] = Math.min(this.#stable[point.vb]!, point.seq);
     }
     if (fresh) this.documents.distrust();
     return fresh;
