@@ -1,7 +1,8 @@
 // Builds the executable: `bun build.ts` makes dist/tidegate with Bun inside, `bun build.ts deno`
-// makes dist/tidegate-deno with Deno inside. Both run in an empty directory.
+// makes dist/tidegate-deno with Deno inside; both run in an empty directory. `bun build.ts bundle`
+// makes dist/deno, the files that the latter is compiled from.
 
-import { existsSync, mkdirSync, readdirSync, statSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, rmSync, statSync } from "node:fs";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { type BunPlugin, Glob } from "bun";
@@ -48,6 +49,15 @@ const withNativeClient: BunPlugin = {
   },
 };
 
+/** The package's main file hides its parts from a bundler that does not prefer ES modules. */
+const withJsoncModule: BunPlugin = {
+  name: "jsonc-parser-module",
+  setup(build) {
+    const path = join(root, "node_modules", "jsonc-parser", "lib", "esm", "main.js");
+    build.onResolve({ filter: /^jsonc-parser$/ }, () => ({ path }));
+  },
+};
+
 /** Files that run as threads: further entries, at the path in the executable that they have in src. */
 function workers(): string[] {
   return [...new Glob("**/*-worker.ts").scanSync({ cwd: source, absolute: true })].sort();
@@ -69,6 +79,62 @@ async function buildBun(): Promise<string> {
   return outfile;
 }
 
+/** A bundle for Deno with the native client beside it; it runs by itself: deno run -A main.js */
+async function buildBundle(): Promise<string> {
+  const outdir = join(dist, "deno");
+  rmSync(outdir, { recursive: true, force: true });
+  const commit = commitOf();
+  const result = await Bun.build({
+    entrypoints: [join(source, "main.ts"), ...workers()],
+    root: source,
+    outdir,
+    target: "node",
+    format: "esm",
+    plugins: [withNativeClient, withJsoncModule],
+    define: commit ? { TIDEGATE_COMMIT: JSON.stringify(commit) } : {},
+  });
+  for (const message of result.logs) console.error(String(message));
+  if (!result.success) throw new Error("the bundle failed");
+  return join(outdir, "main.js");
+}
+
+/**
+ * An executable of the bundle. `deno compile` takes the runtime for it from Deno's own download
+ * site, once: without that site, give a `denort` of the same version by DENORT_BIN.
+ */
+async function buildDeno(): Promise<string> {
+  const main = await buildBundle();
+  const outdir = dirname(main);
+  const outfile = join(dist, process.platform === "win32" ? "tidegate-deno.exe" : "tidegate-deno");
+  const deno = join(
+    root,
+    "node_modules",
+    "deno",
+    process.platform === "win32" ? "deno.exe" : "deno",
+  );
+  const flags = ["-A", "--no-check", "--no-config", "--unstable-no-legacy-abort"];
+  const done = Bun.spawnSync(
+    [deno, "compile", ...flags, "--include", outdir, "-o", outfile, main],
+    { cwd: outdir, stdout: "inherit", stderr: "pipe" },
+  );
+  if (done.exitCode === 0) return outfile;
+  const said = done.stderr.toString();
+  console.error(said);
+  if (!said.includes("denort")) throw new Error("deno compile failed");
+  throw new Error(
+    "deno compile needs `denort`, which it downloads from Deno's site and could not. Give a denort " +
+      `of the same version by DENORT_BIN. The bundle is complete: deno run -A ${main}`,
+  );
+}
+
 mkdirSync(dist, { recursive: true });
-const outfile = await buildBun();
-console.log(`${outfile}: ${(statSync(outfile).size / 1024 ** 2).toFixed(0)} MB`);
+try {
+  const builds = { bun: buildBun, deno: buildDeno, bundle: buildBundle };
+  const wanted = (process.argv[2] ?? "bun") as keyof typeof builds;
+  if (!builds[wanted]) throw new Error(`expected one of ${Object.keys(builds).join(", ")}`);
+  const outfile = await builds[wanted]();
+  console.log(`${outfile}: ${(statSync(outfile).size / 1024 ** 2).toFixed(0)} MB`);
+} catch (error) {
+  console.error(`build: ${(error as Error).message}`);
+  process.exit(1);
+}

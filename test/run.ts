@@ -28,20 +28,36 @@ const TEST_LIMIT_MS = 30_000;
 /** More at a time would disturb tests that measure time. */
 const MAX_WORKERS = 4;
 /** Jobs whose names have these parts are the longest: they start first, in this order. */
-const LONGEST_FIRST = ["build", "crash", "e2e", "simulation", "pouchdb", "docs", "runtime/"];
+const LONGEST_FIRST = [
+  "build",
+  "bundle",
+  "crash",
+  "e2e",
+  "simulation",
+  "pouchdb",
+  "docs",
+  "runtime/",
+];
+
+/** Test files that need what another job makes. */
+const NEEDS: Readonly<Record<string, string>> = {
+  "runtime/executable.test.ts": "build",
+  "runtime/bundle.test.ts": "bundle",
+};
 
 const started = performance.now();
 const root = new URL("..", import.meta.url).pathname;
 
 function testFile(path: string): Job {
   const command = ["bun", "test", `--timeout=${TEST_LIMIT_MS}`, `./test/${path}`];
-  const job = { name: `test/${path}`, command };
-  return path === "runtime/executable.test.ts" ? { ...job, after: "build" } : job;
+  const after = NEEDS[path];
+  return { name: `test/${path}`, command, ...(after ? { after } : {}) };
 }
 
 async function jobs(words: readonly string[]): Promise<Job[]> {
   const all: Job[] = [
     { name: "build", command: ["bun", "build.ts"] },
+    { name: "bundle", command: ["bun", "build.ts", "bundle"] },
     { name: "types", command: ["bun", "node_modules/typescript/bin/tsc", "--noEmit"] },
     { name: "lint", command: ["node", "node_modules/@biomejs/biome/bin/biome", "ci", "."] },
   ];

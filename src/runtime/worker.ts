@@ -84,9 +84,13 @@ export function serveWorker(handle: (message: unknown) => unknown): void {
 /** In Bun's executables all files lie in this virtual directory, compiled, with the ending .js. */
 const BUN_EXECUTABLE = /\/(?:\$bunfs|~BUN)\/root\//;
 
+/** In a bundle this file is part of the main one, and the threads' files lie in folders beside it. */
+const BUNDLE = /\/main\.js$/;
+
 function entryUrl(entry: string): URL {
   const here = import.meta.url;
+  const built = entry.replace(/\.ts$/, ".js");
   const root = BUN_EXECUTABLE.exec(here);
-  if (root === null) return new URL(`../${entry}`, here);
-  return new URL(entry.replace(/\.ts$/, ".js"), here.slice(0, root.index + root[0].length));
+  if (root !== null) return new URL(built, here.slice(0, root.index + root[0].length));
+  return BUNDLE.test(here) ? new URL(built, here) : new URL(`../${entry}`, here);
 }

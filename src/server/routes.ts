@@ -31,6 +31,8 @@ export function addRoutes(
       ...methods,
       HEAD: methods.GET,
     };
+    // In metrics without the expressions that say what a parameter may hold.
+    const route = pattern.replace(/\{[^}]*\}/g, "");
     app.all(pattern, async (call) => {
       const { method } = call.req;
       const { server } = call.var;
@@ -43,7 +45,7 @@ export function addRoutes(
       } catch (error) {
         answer = answerOf(server, call, error);
       }
-      server.metrics.answered(pattern, method, answer.status, server.time.monotonicMs() - begun);
+      server.metrics.answered(route, method, answer.status, server.time.monotonicMs() - begun);
       return answer;
     });
   }

@@ -72,6 +72,18 @@ export function smoke(name: string, command: readonly string[]): void {
       expect(looped.body.error).toBe("sync_function_failed");
     });
 
+    test("runs a slow sync function in a thread: others are answered meanwhile", async () => {
+      let ended = false;
+      const looped = put("slow", { loop: true }).finally(() => {
+        ended = true;
+      });
+      for (let asked = 0; asked < 5; asked++) {
+        expect((await fetch(`${target.url}/_ping`)).status).toBe(200);
+        expect(ended).toBe(false);
+      }
+      expect((await looped).body.error).toBe("sync_function_failed");
+    });
+
     test("keeps attachments, and sends ranges of them", async () => {
       const data = new Uint8Array(300_000).map((_, at) => at % 251);
       const saved = await fetch(`${db}/with/data.bin`, {
