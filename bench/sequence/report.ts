@@ -47,7 +47,7 @@ export function reportOf(results: Results, user: UserResult | undefined): string
     "bound: the entropy of the multinomial distribution of k writes over 1,024 vbuckets. tidegate: with",
     "its version and its checksum; in a protobuf field of its own it takes two or three bytes more",
     "(enveloped). The others have neither version nor checksum.",
-    heading("Sequences on rows: bytes a row (JSON: the text with its quotation marks)"),
+    heading("Sequences on rows: bytes a row (JSON: the text; its two quotation marks come on top)"),
     tableOf(rowRows(results)),
     heading("Operations by number of vbuckets: microseconds"),
     tableOf(speedRows(results)),

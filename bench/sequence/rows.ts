@@ -30,7 +30,7 @@ const nobody: Actor = { name: null, admin: true };
 export interface RowResult {
   readonly feed: string;
   readonly rows: number;
-  /** Bytes of the value of `seq`, with its quotation marks, a row. */
+  /** Bytes of the sequence a row; JSON's two quotation marks around it are not counted. */
   readonly bytes: number;
   /** Different positions among the rows. */
   readonly positions: number;
@@ -137,7 +137,7 @@ function seqOf(row: string): string {
 
 function resultOf(feed: string, rows: readonly string[]): RowResult {
   const seqs = rows.map(seqOf);
-  const bytes = seqs.reduce((sum, seq) => sum + JSON.stringify(seq).length, 0);
+  const bytes = seqs.reduce((sum, seq) => sum + seq.length, 0);
   const positions = new Set(seqs);
   const example = seqs[seqs.length >>> 1] ?? "";
   return {

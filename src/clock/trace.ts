@@ -7,6 +7,7 @@ import type { Json, JsonObject } from "../base/json.ts";
 import { MAX_SEQ, MAX_VBUCKETS } from "../bucket/vbucket.ts";
 import { sleep, type Time } from "../runtime/time.ts";
 import { copyClock } from "./clock.ts";
+import { formatTick, MAX_TICK } from "./sequence.ts";
 import type { Clock, Stable, Tick } from "./tick.ts";
 
 /** A whole clock comes at least every so many lines, so that a damaged trace is not lost. */
@@ -45,6 +46,21 @@ export interface TraceOptions {
   readonly everyMs: number;
   /** Ends the recording. */
   readonly signal: AbortSignal;
+}
+
+/** The `since` whose answer of `GET /{db}/_clock` is the newest tick: it counts as the head. */
+export const SINCE_HEAD = formatTick(MAX_TICK);
+
+/** The newest tick in an answer of `GET /{db}/_clock`; undefined when it has none yet. */
+export function headOf(answer: Json): Stable | undefined {
+  const from = isObject(answer) && answer.from !== undefined ? answer.from : null;
+  if (!isObject(from) || typeof from.tick !== "number" || from.tick === 0) return undefined;
+  const clock = Array.isArray(from.clock) ? wholeClock(from.clock) : undefined;
+  return clock === undefined ? undefined : { tick: from.tick as Tick, clock };
+}
+
+function isObject(value: Json): value is JsonObject {
+  return value !== null && typeof value === "object" && !Array.isArray(value);
 }
 
 /** Records a trace until `signal` is aborted. Gives the number of ticks recorded. */
@@ -96,9 +112,7 @@ export function* readTrace(lines: Iterable<string>): Generator<Stable> {
 function parseLine(line: string): JsonObject | undefined {
   try {
     const parsed = JSON.parse(line) as Json;
-    return parsed !== null && typeof parsed === "object" && !Array.isArray(parsed)
-      ? parsed
-      : undefined;
+    return isObject(parsed) ? parsed : undefined;
   } catch {
     return undefined;
   }
@@ -114,7 +128,7 @@ function wholeClock(seqs: readonly Json[]): Clock | undefined {
 }
 
 function changedClock(before: Clock, changes: Json): Clock | undefined {
-  if (changes === null || typeof changes !== "object" || Array.isArray(changes)) return undefined;
+  if (!isObject(changes)) return undefined;
   const clock = copyClock(before);
   for (const [vb, by] of Object.entries(changes)) {
     const seq = clock[Number(vb)];

@@ -13,6 +13,16 @@ function decode(bytes: Uint8Array, vbuckets: number): Float64Array {
   return target;
 }
 
+function refuses(bytes: Uint8Array, vbuckets: number): boolean {
+  try {
+    decode(bytes, vbuckets);
+    return false;
+  } catch (error) {
+    if (!(error instanceof MalformedBytes)) throw error;
+    return true;
+  }
+}
+
 describe("payloads", () => {
   test.each(codecNames)("%s gives back any clock that it takes", (name) => {
     let taken = 0;
@@ -92,6 +102,32 @@ describe("payloads", () => {
       expect([name, decode(encodePayload(clock, "fast"), 65536)]).toEqual([name, clock]);
     }
   });
+
+  test.each(["sparse", "frame", "model", "histogram"] as const)(
+    "%s refuses a payload that has a byte more or less than it wrote",
+    (name) => {
+      let tried = 0;
+      let accepted = 0;
+      fc.assert(
+        fc.property(anyClock, fc.nat(), (clock, seed) => {
+          const bytes = encodePayload(clock, "fast", name);
+          if (bytes === undefined || bytes.length < 6) return;
+          const at = seed % (bytes.length + 1);
+          const more = Uint8Array.of(...bytes.subarray(0, at), seed & 255, ...bytes.subarray(at));
+          const less = Uint8Array.of(...bytes.subarray(0, at), ...bytes.subarray(at + 1));
+          for (const wrong of [more, less]) {
+            if (wrong.length === bytes.length) continue;
+            tried++;
+            if (!refuses(wrong, clock.length)) accepted++;
+          }
+        }),
+        { numRuns: 300 },
+      );
+      expect(tried).toBeGreaterThan(30);
+      // By chance one may be right again, a constant above all; the checksum around it is for that.
+      expect(accepted / tried).toBeLessThan(0.1);
+    },
+  );
 
   test("what no codec has written is refused, or gives seqs; never anything else", () => {
     const next = random(4);

@@ -130,6 +130,19 @@ describe("the source of ticks", () => {
     });
   });
 
+  test("waits after a long idle time until the ceiling is above it", async () => {
+    await withBucket(async ({ metadata }) => {
+      const time = new VirtualTime(1_000_000);
+      const source = await open(metadata, time);
+      for (let idle = 0; idle < 5; idle++) {
+        await time.advance(10 * CEILING_LEAD_MS);
+        const tick = await source.next();
+        expect(tick).toBe(time.nowMs() as Tick);
+        expect(tick).toBeLessThanOrEqual(await readCeiling(metadata));
+      }
+    });
+  });
+
   test("two sources on one bucket never give the same tick", async () => {
     await withBucket(async ({ metadata }) => {
       const time = new VirtualTime(1_000_000);

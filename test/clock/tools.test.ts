@@ -13,7 +13,7 @@ import {
 import { openLookupMap } from "../../src/clock/lookup-map.ts";
 import { formatSequence, parseSequence } from "../../src/clock/sequence.ts";
 import type { Clock, Stable, Tick } from "../../src/clock/tick.ts";
-import { readTrace, recordTrace, TraceWriter } from "../../src/clock/trace.ts";
+import { headOf, readTrace, recordTrace, SINCE_HEAD, TraceWriter } from "../../src/clock/trace.ts";
 import { withBucket } from "../bucket/support.ts";
 import { VirtualTime } from "../simulation/virtual-time.ts";
 import { random, shapes } from "./support.ts";
@@ -60,6 +60,9 @@ describe("inspecting", () => {
         clock: [10, 10, 10, 10],
       });
       expect(report.behind).toBe(80);
+      const head = await inspectPosition(SINCE_HEAD, map, noBranches, 4);
+      expect(headOf(JSON.parse(JSON.stringify(head)))).toEqual(map.newest()!);
+      expect(headOf({ from: { tick: 0, clock: [0] } })).toBeUndefined();
       const page = await inspectTicks(map, { from: (NOW + 20) as Tick, limit: 5 });
       expect((page.ticks as unknown[]).length).toBe(5);
       expect(parseSequence(page.next as string)).toEqual({
