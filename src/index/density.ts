@@ -7,7 +7,9 @@ import {
   MAX_BLOCK_BYTES,
   MAX_BLOCK_SIZES,
   MAX_CHANNEL_STATES,
+  MAX_SPREAD_BITS,
   SHAPE_HYSTERESIS_BITS,
+  SPREAD_WEIGHT,
 } from "./limits.ts";
 import {
   channelHash,
@@ -41,6 +43,7 @@ export class Densities {
   readonly #states = new Map<string, ChannelState>();
   readonly #sizes = new Map<string, number>();
   #mutations = 0;
+  readonly #spread = new Spread();
 
   constructor(mode: ShapeMode, vbuckets: number, partitions: number) {
     this.#vbuckets = vbuckets;
@@ -78,7 +81,7 @@ export class Densities {
       name: channel,
       inKeys: channelInKeys(channel),
       hash: channelHash(channel),
-      shape: this.#fixed ?? shape ?? shapeOfGap(gap, this.#vbuckets),
+      shape: this.#fixed ?? shape ?? shapeOfGap(gap, this.#vbuckets, this.#spread.bits),
       gap,
       lastAt: this.#mutations,
     };
@@ -86,9 +89,10 @@ export class Densities {
     return state;
   }
 
-  /** Counts a mutation that is being written. */
-  mutation(): void {
+  /** Counts a mutation that is being written, with this seq in its vbucket. */
+  mutation(seq: number): void {
     this.#mutations++;
+    this.#spread.note(seq);
   }
 
   /** Counts a mutation of this channel, and lets the channel's shape follow. */
@@ -97,9 +101,11 @@ export class Densities {
     state.lastAt = this.#mutations;
     if (this.#fixed) return;
     state.gap += (gap - state.gap) * GAP_WEIGHT;
-    const fits = shapeOfGap(state.gap, this.#vbuckets);
-    const off = fits.vbBits + fits.seqBits - state.shape.vbBits - state.shape.seqBits;
-    if (Math.abs(off) >= SHAPE_HYSTERESIS_BITS) state.shape = fits;
+    const fits = shapeOfGap(state.gap, this.#vbuckets, this.#spread.bits);
+    const longer = fits.seqBits - state.shape.seqBits;
+    const larger = fits.vbBits - state.shape.vbBits + longer;
+    const off = Math.max(Math.abs(larger), Math.abs(longer));
+    if (off >= SHAPE_HYSTERESIS_BITS) state.shape = fits;
   }
 
   /** Says that `bytes` were added to a block of this channel: too many make the shape finer. */
@@ -121,8 +127,27 @@ export class Densities {
   /** Gives a channel a finer shape than it has: its blocks got too large. */
   finer(state: ChannelState): void {
     const bits = state.shape.vbBits + state.shape.seqBits;
-    const shape = shapeOfSlots(Math.max(0, bits - SHAPE_HYSTERESIS_BITS), this.#vbuckets);
+    const fewer = Math.max(0, bits - SHAPE_HYSTERESIS_BITS);
+    const shape = shapeOfSlots(fewer, this.#vbuckets, this.#spread.bits);
     state.shape = shape;
     state.gap = Math.min(state.gap, gapOfShape(shape));
+  }
+}
+
+/** How far apart the seqs of the vbuckets are that are being written to: a running deviation. */
+class Spread {
+  #mean = 0;
+  #variance = 0;
+
+  note(seq: number): void {
+    const off = seq - this.#mean;
+    this.#mean += off * SPREAD_WEIGHT;
+    this.#variance += (off * off - this.#variance) * SPREAD_WEIGHT;
+  }
+
+  /** The exponent of two deviations, the part of a normal spread in which most seqs are. */
+  get bits(): number {
+    const wide = Math.ceil(Math.log2(1 + 2 * Math.sqrt(this.#variance)));
+    return Math.min(MAX_SPREAD_BITS, wide);
   }
 }

@@ -161,7 +161,7 @@ export class GroupWriter {
   ): BlockAddition[] {
     const blocks = new Map<string, BlockAddition>();
     for (const [i, { record, entries }] of members.entries()) {
-      this.densities.mutation();
+      this.densities.mutation(record.seq);
       for (const { channel, entry } of entries) {
         const state = this.#state(channel);
         this.densities.note(state);

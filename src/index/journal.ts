@@ -41,6 +41,8 @@ export class RecordJournal {
   readonly #memory = new Map<number, Map<number, Remembered>>();
   readonly #listeners = new Set<() => void>();
   #size = 0;
+  /** Looks that wait for writes of this node to end; each look is one of the controller's. */
+  readonly #waiting: (() => void)[] = [];
 
   constructor(context: JournalContext) {
     this.#context = context;
@@ -70,6 +72,12 @@ export class RecordJournal {
     if (!remembered) return;
     remembered.pending--;
     if (remembered.pending <= 0 && remembered.branch < 0) this.#forget(vb, seq);
+    this.#settled();
+  }
+
+  /** Lets those go on who wait for writes of this node to end. */
+  #settled(): void {
+    for (const go of this.#waiting.splice(0)) go();
   }
 
   /** Whether this node itself wrote the record of this mutation, and still remembers it. */
@@ -106,6 +114,7 @@ export class RecordJournal {
   /** Tells the listeners that records were acknowledged. */
   announce(): void {
     for (const listener of this.#listeners) listener();
+    this.#settled();
   }
 
   /** As `Journal.onRecorded`. */
@@ -123,23 +132,35 @@ export class RecordJournal {
     }
   }
 
-  /** As `Journal.recorded`. */
+  /**
+   * As `Journal.recorded`. What this node's writer has under way is waited for before "no" is said of
+   * it: under load the queue may be longer than the grace period, and healing would double the work.
+   */
   async recorded(
     mutations: readonly MutationName[],
     where: "memory" | "stored" = "stored",
   ): Promise<(readonly number[] | undefined)[]> {
-    const answers = new Array<readonly number[] | undefined>(mutations.length).fill(undefined);
-    const unknown: number[] = [];
-    for (const [index, { vb, seq, vbuuid }] of mutations.entries()) {
-      const remembered = this.#memory.get(vb)?.get(seq);
-      if (remembered && remembered.branch === this.#branchOf(vb, seq, vbuuid)) {
-        answers[index] = remembered.hashes;
-      } else if (!remembered || remembered.pending === 0) {
-        unknown.push(index);
+    for (;;) {
+      const answers = new Array<readonly number[] | undefined>(mutations.length).fill(undefined);
+      const unknown: number[] = [];
+      let underWay = false;
+      for (const [index, { vb, seq, vbuuid }] of mutations.entries()) {
+        const remembered = this.#memory.get(vb)?.get(seq);
+        if (remembered && remembered.branch === this.#branchOf(vb, seq, vbuuid)) {
+          answers[index] = remembered.hashes;
+        } else if (!remembered || remembered.pending === 0) {
+          unknown.push(index);
+        } else {
+          underWay = true;
+        }
       }
+      if (where === "memory") return answers;
+      if (!underWay) {
+        if (unknown.length > 0) await this.#look(mutations, unknown, answers);
+        return answers;
+      }
+      await new Promise<void>((resolve) => this.#waiting.push(resolve));
     }
-    if (where === "stored" && unknown.length > 0) await this.#look(mutations, unknown, answers);
-    return answers;
   }
 
   /** The branch that a record of this mutation must be of; undefined: it lies on a dead branch. */

@@ -10,10 +10,13 @@ export const MAX_BLOCK_BYTES = 16 * 1024;
 export const MAX_BLOCKS_PER_LIST = 2048;
 
 /**
- * Blocks are as long as this many sequences (a power of two, as exponent) before they get wider than
- * one vbucket: vbuckets are about so far apart, so a wider block is shared by neighbours in time.
+ * Blocks are about as long as vbuckets are apart (a power of two of sequences, as exponent) before
+ * they get wider than one vbucket; in buckets whose keys are skewed, no longer than this.
  */
-export const BLOCK_SPREAD_BITS = 9;
+export const MAX_SPREAD_BITS = 9;
+
+/** The weight of one mutation in the running mean and variance of the vbuckets' seqs. */
+export const SPREAD_WEIGHT = 1 / 512;
 
 /** The longest block in sequences, as exponent. */
 export const MAX_BLOCK_SEQ_BITS = 40;

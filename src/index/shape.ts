@@ -7,10 +7,10 @@ import { crc32 } from "node:zlib";
 import { assert } from "../base/assert.ts";
 import type { Range } from "./entry-codec.ts";
 import {
-  BLOCK_SPREAD_BITS,
   FIXED_SHAPE_SLOTS_BITS,
   MAX_BLOCK_SEQ_BITS,
   MAX_BLOCKS_PER_LIST,
+  MAX_SPREAD_BITS,
   SEQUENCE_DOCUMENT_SLOTS,
   TARGET_BLOCK_ENTRIES,
 } from "./limits.ts";
@@ -116,18 +116,27 @@ export function windowOf(address: BlockAddress, vbuckets: number): ListWindow {
 /**
  * The shape that fits a channel of which `slots` bits of slots `(vb, seq)` make a block: as long as
  * vbuckets are apart first, then wider, up to all vbuckets, then longer.
+ *
+ * A block is written to while some vbucket's seq is within it. Longer than vbuckets are apart, it is
+ * written to for longer than it needs, and many blocks are open at once: each save goes to another.
+ *
+ * @param spreadBits how far apart the vbuckets' seqs are now, as exponent
  */
-export function shapeOfSlots(slotsBits: number, vbuckets: number): Shape {
+export function shapeOfSlots(
+  slotsBits: number,
+  vbuckets: number,
+  spreadBits: number = MAX_SPREAD_BITS,
+): Shape {
   const widest = Math.log2(vbuckets);
-  const long = Math.min(slotsBits, BLOCK_SPREAD_BITS);
+  const long = Math.min(slotsBits, spreadBits);
   const vbBits = Math.min(slotsBits - long, widest);
   return { vbBits, seqBits: Math.min(slotsBits - vbBits, MAX_BLOCK_SEQ_BITS) };
 }
 
 /** The shape of a channel in which every `gap`-th mutation is, on average. */
-export function shapeOfGap(gap: number, vbuckets: number): Shape {
+export function shapeOfGap(gap: number, vbuckets: number, spreadBits?: number): Shape {
   const bits = Math.round(Math.log2(TARGET_BLOCK_ENTRIES * Math.max(1, gap)));
-  return shapeOfSlots(bits, vbuckets);
+  return shapeOfSlots(bits, vbuckets, spreadBits);
 }
 
 /** The average gap between mutations of a channel for which this shape is the right one. */

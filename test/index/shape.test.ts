@@ -95,14 +95,31 @@ describe("densities", () => {
     test(`the shape follows a channel of every ${gap}th mutation`, () => {
       const densities = new Densities("computed", 1024, 16);
       const state = densities.add("channel");
+      let saved = 0;
       for (let i = 0; i < 600; i++) {
-        for (let other = 0; other < gap; other++) densities.mutation();
+        for (let other = 0; other < gap; other++)
+          densities.mutation(1 + Math.floor(saved++ / 1024));
         densities.note(state);
       }
       expect(entriesPerBlock(densities, gap)).toBeGreaterThanOrEqual(32);
       expect(entriesPerBlock(densities, gap)).toBeLessThanOrEqual(512);
     });
   }
+
+  test("blocks get longer, and so narrower, as the vbuckets' seqs drift apart", () => {
+    const shapeWith = (spread: number) => {
+      const densities = new Densities("computed", 1024, 16);
+      const state = densities.add("channel");
+      for (let i = 0; i < 8192; i++) {
+        densities.mutation(1000 + ((i * 7919) % 1024) * (spread / 1024));
+        densities.note(state);
+      }
+      return state.shape;
+    };
+    expect(shapeWith(4).seqBits).toBeLessThanOrEqual(3);
+    expect(shapeWith(100).seqBits).toBeGreaterThanOrEqual(5);
+    expect(shapeWith(1_000_000).vbBits).toBe(0);
+  });
 
   test("a block that got too large makes the shape finer, down to a single slot", () => {
     const densities = new Densities("computed", 1024, 16);
@@ -124,7 +141,7 @@ describe("densities", () => {
       const densities = new Densities(mode, 1024, 16);
       const state = densities.add("channel");
       for (let i = 0; i < 100; i++) {
-        densities.mutation();
+        densities.mutation(i);
         densities.note(state);
         densities.appended(state, "block", 1_000_000);
       }
