@@ -165,10 +165,10 @@ function yearVerdicts(year: YearResult): Verdict[] {
       what: "lookup map of a year, cold resolve",
       aim: `<= 1 read, <= ${COLD_US} us`,
       found:
-        `${year.mostReads} read at most, mean ${cold.mean.toFixed(0)} us ` +
-        `(p50 ${cold.p50.toFixed(0)}, p99 ${cold.p99.toFixed(0)}; the bucket's read is ` +
-        `${year.readUs.toFixed(0)} of them)`,
-      reached: year.mostReads <= 1 && cold.mean <= COLD_US,
+        `${year.mostReads} read at most, p50 ${cold.p50.toFixed(0)} us, ` +
+        `${cold.cpu.toFixed(0)} us of processor on average (wall: mean ${cold.mean.toFixed(0)}, ` +
+        `p99 ${cold.p99.toFixed(0)}; the bucket's read is ${year.readUs.toFixed(0)} of them)`,
+      reached: year.mostReads <= 1 && cold.p50 <= COLD_US && cold.cpu <= COLD_US,
     },
     {
       what: "lookup map of a year, warm resolve",

@@ -42,13 +42,14 @@ type Shaped = Exclude<Parameters, { family: typeof Family.constant }>;
  * Finds the parameters for the block `from`..`to` that promise the fewest bits.
  *
  * @param sorted the values of the block in ascending order
+ * @param spread whether to look at families for spread out values too, whose tables cost time to make
  */
-export function planBlock(from: number, to: number, sorted: Float64Array): Block {
+export function planBlock(from: number, to: number, sorted: Float64Array, spread: boolean): Block {
   const moments = momentsOf(sorted);
   if (moments.least === moments.most) return constantBlock(from, to, moments.least);
   const counts = new Counts(sorted);
   let best: { bits: number; parameters: Shaped } | undefined;
-  for (const parameters of candidates(moments)) {
+  for (const parameters of candidates(moments, spread)) {
     const { table, bins } = coderOf(parameters);
     const bits =
       22 + sized(parameters.start) + costOf(counts.of(parameters, table.count), table, bins);
@@ -103,7 +104,7 @@ class Counts {
   }
 }
 
-function* candidates(moments: Moments): Generator<Shaped> {
+function* candidates(moments: Moments, spread: boolean): Generator<Shaped> {
   const { mean, variance, least, most, sorted } = moments;
   const width = Math.sqrt(variance);
   yield gaussian(mean, width);
@@ -119,7 +120,7 @@ function* candidates(moments: Moments): Generator<Shaped> {
     const chance = 1 + 3 * Math.sqrt(2 / sorted.length);
     const poissonLike = variance > above / 2 && variance < above * chance;
     if (above <= MAX_TABLE_MEAN && (start === 0 || poissonLike)) yield* poissons(above, start);
-    if (variance > above * chance) yield* binomials(above, variance, start);
+    if (spread && variance > above * chance) yield* binomials(above, variance, start);
   }
 }
 

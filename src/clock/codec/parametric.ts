@@ -38,7 +38,7 @@ function planBlocks({ values, sorted }: Summary, logBlocks: number): Plan {
   for (let index = 0; index < 1 << logBlocks; index++) {
     const [from, to] = blockAt(values.length, logBlocks, index);
     const own = logBlocks === 0 ? sorted : values.slice(from, to).sort();
-    const block = planBlock(from, to, own);
+    const block = planBlock(from, to, own, logBlocks === 0);
     blocks.push(block);
     bits += block.bits;
   }
