@@ -28,7 +28,7 @@ import {
 import { CHANNELS, Writer } from "./writers.ts";
 
 const KILLS = Number(process.env.CRASH_KILLS ?? 50);
-const LIMIT_MS = 170_000;
+const LIMIT_MS = 420_000;
 const WRITERS = 16;
 /** The share of kills that come while the gateway is still starting. */
 const KILLED_AT_START = 0.15;
