@@ -1,13 +1,7 @@
 // PouchDB clients that ask for a part of a database: by channel, and by document ids.
 
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
-import {
-  Clients,
-  converged,
-  type PouchDB,
-  type PouchDocument,
-  visible,
-} from "../harness/clients.ts";
+import { Clients, converged, type PouchDB, type PouchDocument } from "../harness/clients.ts";
 import { cities } from "../harness/datasets.ts";
 import { startTarget, type Target, targetUnderTest } from "../harness/target.ts";
 import { until } from "../harness/until.ts";
@@ -24,14 +18,13 @@ let url: string;
 let gateway: PouchDB;
 
 beforeAll(async () => {
-  target = await startTarget(targetUnderTest());
+  target = await startTarget(targetUnderTest(), { database: "places" });
   url = await target.createDatabase("places");
   clients = new Clients();
   gateway = clients.remote(url);
   for (let from = 0; from < places.length; from += 500) {
     await gateway.bulkDocs(places.slice(from, from + 500));
   }
-  await visible(gateway, places.length);
 });
 
 afterAll(async () => {
