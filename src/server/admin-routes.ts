@@ -4,11 +4,11 @@
 import { parseDatabaseSettings } from "../config/load.ts";
 import { type Entry, EntryFlag } from "../index/types.ts";
 import { json, ok } from "./answers.ts";
+import { requestObject } from "./body.ts";
 import type { Call } from "./context.ts";
 import { revisionsById } from "./database-routes.ts";
-import { requestObject } from "./request-body.ts";
+import { type PieceSource, pieceStream } from "./piece-stream.ts";
 import { routes } from "./routes.ts";
-import { type TextSource, textStream } from "./text-stream.ts";
 
 /** What the admin listener has at `/:db` beside the methods of both: the database may be missing. */
 export const adminDatabaseMethods = { PUT: createDatabase, DELETE: removeDatabase };
@@ -79,7 +79,7 @@ function dumpChannel(call: Call): Response {
   const none = new Float64Array(clock.length);
   const entries = database.index.read(channel, none, clock)[Symbol.asyncIterator]();
   const source = printEntries(JSON.stringify({ channel, tick }), entries);
-  const body = textStream(source, {
+  const body = pieceStream(source, {
     gone: call.env.connection.signal,
     abort() {},
     ended: () => void entries.return?.(),
@@ -88,7 +88,7 @@ function dumpChannel(call: Call): Response {
   return new Response(body, { headers: { "content-type": "application/json" } });
 }
 
-async function* printEntries(head: string, batches: AsyncIterator<readonly Entry[]>): TextSource {
+async function* printEntries(head: string, batches: AsyncIterator<readonly Entry[]>): PieceSource {
   yield `${head.slice(0, -1)},"entries":[\n`;
   let separator = "";
   for (let batch = await batches.next(); !batch.done; batch = await batches.next()) {

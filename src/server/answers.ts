@@ -1,4 +1,4 @@
-// Answers in CouchDB's shapes: JSON, `{"ok":true}`, errors. Streams are in `text-stream.ts`.
+// Answers in CouchDB's shapes: JSON, `{"ok":true}`, errors. Streams are in `piece-stream.ts`.
 
 import { type ErrorCode, TidegateError } from "../base/errors.ts";
 import type { Call, ServerContext } from "./context.ts";
@@ -47,6 +47,10 @@ export function methodNotAllowed(method: string, allowed: readonly string[]): Re
 export function answerOf(server: ServerContext, call: Call, thrown: unknown): Response {
   const error = thrown instanceof TidegateError ? thrown : undefined;
   if (error && error.status < 500) return errorAnswer(error, challenge(error));
+  // The client went in the middle of its own request: nobody reads this.
+  if (!error && call.env.connection.signal.aborted) {
+    return errorAnswer(new TidegateError("bad_request", "the request ended too early"));
+  }
   // Nothing failed: there is too much to do at the moment. The metrics count it.
   if (error?.code === "unavailable" && !error.cause) return errorAnswer(error);
   const request = Buffer.from(server.random.bytes(8)).toString("hex");

@@ -4,10 +4,11 @@ import { createHash } from "node:crypto";
 import { TidegateError } from "../base/errors.ts";
 import type { AttachmentView } from "../documents/types.ts";
 import { etag, matchesTag } from "./answers.ts";
+import { gunzipped, requestBytes } from "./body.ts";
 import { byteRange } from "./byte-range.ts";
 import type { Call } from "./context.ts";
 import { documentId, parentRevision, written } from "./document-routes.ts";
-import { requestBytes } from "./request-body.ts";
+import { disposition } from "./multipart/writer.ts";
 import { routes } from "./routes.ts";
 
 const methods = { GET: getAttachment, PUT: putAttachment, DELETE: deleteAttachment };
@@ -20,6 +21,9 @@ export const attachmentRoutes = routes({
 
 /** The type of an attachment that came without one. */
 const DEFAULT_TYPE = "application/octet-stream";
+
+/** An attachment stored as gzip is not undone beyond this. */
+const MAX_DECODED_BYTES = 256 * 1024 * 1024;
 
 /** Types that a browser shows without running anything of them; the rest is offered as a file. */
 const SHOWN = /^(image\/(png|jpeg|gif|webp|avif|bmp)|audio\/.+|video\/.+|text\/plain)\s*(;|$)/i;
@@ -40,16 +44,33 @@ async function getAttachment(call: Call): Promise<Response> {
   if (matchesTag(call.req.header("if-none-match"), tag)) {
     return new Response(null, { status: 304, headers: { etag: tag } });
   }
-  const { data } = found;
+  const { data, encoded } = await bytesFor(call, found);
+  if (encoded) headers["content-encoding"] = found.encoding ?? "identity";
   const ifRange = call.req.header("if-range");
-  const mayRange = ifRange === undefined || ifRange === tag;
+  const mayRange = !encoded && (ifRange === undefined || ifRange === tag);
   const range = mayRange ? byteRange(call.req.header("range"), data.length) : undefined;
   if (range === "unsatisfiable") return notSatisfiable(data.length);
   const part = range ? data.subarray(range.from, range.to + 1) : data;
   headers["content-length"] = String(part.length);
   if (range) headers["content-range"] = `bytes ${range.from}-${range.to}/${data.length}`;
-  else if (found.digest.startsWith("md5-")) headers["content-md5"] = found.digest.slice(4);
+  else if (data === found.data && found.digest.startsWith("md5-")) {
+    headers["content-md5"] = found.digest.slice(4);
+  }
   return new Response(part as Uint8Array<ArrayBuffer>, { status: range ? 206 : 200, headers });
+}
+
+/**
+ * The bytes as this client can take them. An attachment that was stored as gzip by its writer goes
+ * to who accepts gzip as it is, and is undone for others.
+ */
+async function bytesFor(
+  call: Call,
+  { data, encoding }: AttachmentView,
+): Promise<{ data: Uint8Array; encoded: boolean }> {
+  if (encoding === undefined) return { data, encoded: false };
+  const accepted = call.req.header("accept-encoding")?.toLowerCase() ?? "";
+  if (encoding !== "gzip" || /\bgzip\b/.test(accepted)) return { data, encoded: true };
+  return { data: await gunzipped(data, MAX_DECODED_BYTES), encoded: false };
 }
 
 /**
@@ -63,23 +84,18 @@ function headersOf(found: AttachmentView, tag: string): Record<string, string> {
     etag: tag,
     "accept-ranges": "bytes",
     "cache-control": "private, must-revalidate",
-    "content-disposition": disposition(SHOWN.test(type) ? "inline" : "attachment", found.name),
+    "content-disposition": disposition(
+      SHOWN.test(type) ? "inline" : "attachment",
+      baseName(found.name),
+    ),
     "content-security-policy": "sandbox; default-src 'none'",
     "x-content-type-options": "nosniff",
     "cross-origin-resource-policy": "same-site",
   };
 }
 
-/** RFC 6266: the name in ASCII, and whole in UTF-8. */
-function disposition(kind: "inline" | "attachment", name: string): string {
-  const base = name.slice(name.lastIndexOf("/") + 1);
-  const plain = base.replace(/[^\x20-\x7e]|["\\%]/g, "_");
-  const whole = encodeURIComponent(base.toWellFormed()).replace(/['()*]/g, percent);
-  return `${kind}; filename="${plain}"; filename*=UTF-8''${whole}`;
-}
-
-function percent(character: string): string {
-  return `%${character.charCodeAt(0).toString(16).toUpperCase()}`;
+function baseName(name: string): string {
+  return name.slice(name.lastIndexOf("/") + 1);
 }
 
 function notSatisfiable(length: number): Response {

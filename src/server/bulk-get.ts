@@ -3,13 +3,13 @@
 import { TidegateError } from "../base/errors.ts";
 import type { Json } from "../base/json.ts";
 import type { BulkGetItem, BulkGetResult } from "../documents/types.ts";
+import { requestObject } from "./body.ts";
 import type { Call } from "./context.ts";
 import { MAX_BULK } from "./database-routes.ts";
 import { getOptions } from "./document-routes.ts";
 import { bulkGetAsMultipart, wantsMultipart } from "./multipart-documents.ts";
 import { badParameter, given, strings } from "./parameters.ts";
-import { requestObject } from "./request-body.ts";
-import { type TextSource, textStream } from "./text-stream.ts";
+import { type PieceSource, pieceStream } from "./piece-stream.ts";
 
 /** The route's handler. */
 export async function bulkGet(call: Call): Promise<Response> {
@@ -23,10 +23,10 @@ export async function bulkGet(call: Call): Promise<Response> {
   const { database, actor, server } = call.var;
   const results = database.documents.bulkGet(actor, items, options);
   if (wantsMultipart(call, "multipart/mixed") || wantsMultipart(call, "multipart/related")) {
-    return bulkGetAsMultipart(call, results, options);
+    return bulkGetAsMultipart(call, results);
   }
   const iterator = results[Symbol.asyncIterator]();
-  const body = textStream(printResults(iterator), {
+  const body = pieceStream(printResults(iterator), {
     gone: call.env.connection.signal,
     abort() {},
     ended: () => void iterator.return?.(),
@@ -52,7 +52,7 @@ function itemOf(given_: Json, at: number): BulkGetItem {
   return given({ id, rev, attsSince }) as BulkGetItem;
 }
 
-async function* printResults(results: AsyncIterator<BulkGetResult>): TextSource {
+async function* printResults(results: AsyncIterator<BulkGetResult>): PieceSource {
   yield '{"results":[\n';
   let separator = "";
   for (let next = await results.next(); !next.done; next = await results.next()) {

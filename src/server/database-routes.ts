@@ -4,6 +4,7 @@ import { TidegateError } from "../base/errors.ts";
 import type { Json, JsonObject } from "../base/json.ts";
 import type { AllDocsOptions } from "../documents/types.ts";
 import { json, ok } from "./answers.ts";
+import { requestObject } from "./body.ts";
 import { bulkGet } from "./bulk-get.ts";
 import { getChanges, postChanges } from "./changes/routes.ts";
 import type { Call } from "./context.ts";
@@ -19,10 +20,9 @@ import {
   keyParameter,
   strings,
 } from "./parameters.ts";
-import { requestObject } from "./request-body.ts";
+import { type PieceSource, pieceStream } from "./piece-stream.ts";
 import { routes } from "./routes.ts";
 import { session } from "./server-routes.ts";
-import { type TextSource, textStream } from "./text-stream.ts";
 
 /** The most documents, revisions or keys of one bulk request. */
 export const MAX_BULK = 100_000;
@@ -85,7 +85,7 @@ async function allDocs(
   // The first page before the head of the answer: what is wrong is a status, not a cut answer.
   const first = await iterator.next();
   const source = printRows(JSON.stringify(head), first, iterator);
-  const body_ = textStream(source, {
+  const body_ = pieceStream(source, {
     gone: call.env.connection.signal,
     abort() {},
     ended: () => void iterator.return?.(),
@@ -98,7 +98,7 @@ async function* printRows(
   head: string,
   first: IteratorResult<string[]>,
   rest: AsyncIterator<string[]>,
-): TextSource {
+): PieceSource {
   yield `${head.slice(0, -1)},"rows":[\n`;
   let separator = "";
   for (let page = first; !page.done; page = await rest.next()) {

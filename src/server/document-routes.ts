@@ -5,6 +5,7 @@ import { TidegateError } from "../base/errors.ts";
 import type { JsonObject } from "../base/json.ts";
 import type { GetOptions, OpenRevision, WriteOutcome } from "../documents/types.ts";
 import { etag, json, matchesTag, ok } from "./answers.ts";
+import { requestObject } from "./body.ts";
 import type { Call } from "./context.ts";
 import {
   documentAsMultipart,
@@ -14,7 +15,6 @@ import {
   wantsMultipart,
 } from "./multipart-documents.ts";
 import { badParameter, flag, given, jsonParameter, strings } from "./parameters.ts";
-import { requestObject } from "./request-body.ts";
 import { routes } from "./routes.ts";
 
 /** Both listeners. Come after every other route below `/:db/`. */

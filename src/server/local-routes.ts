@@ -1,9 +1,9 @@
 // Routes of `_local/` documents: they belong to one gateway, are not replicated and not indexed.
 
 import { json } from "./answers.ts";
+import { requestObject } from "./body.ts";
 import type { Call } from "./context.ts";
 import { parentRevision, written } from "./document-routes.ts";
-import { requestObject } from "./request-body.ts";
 import { routes } from "./routes.ts";
 
 const LOCAL = "_local/";

@@ -380,7 +380,8 @@ describe("many feeds", () => {
 });
 
 test("a client that does not read costs no memory to speak of", async () => {
-  // 30 MB of rows wait for each of these, and none of them reads.
+  // 30 MB of rows wait for each of these, 540 MB altogether, and none of them reads.
+  const CLIENTS = 18;
   const docs = Array.from({ length: 300 }, (_, at) => ({
     _id: `big${at}`,
     channels: ["big"],
@@ -398,9 +399,9 @@ test("a client that does not read costs no memory to speak of", async () => {
   );
   Bun.gc(true);
   const before = process.memoryUsage().rss;
-  const sockets = await Promise.all(Array.from({ length: 8 }, () => rawRequest(path)));
+  const sockets = await Promise.all(Array.from({ length: CLIENTS }, () => rawRequest(path)));
   for (const socket of sockets) socket.pause();
-  await until("the feeds to be open", () => openFeeds() === 8);
+  await until("the feeds to be open", () => openFeeds() === CLIENTS);
   let last = 0;
   // Still when nothing was read from the index for a while.
   for (let same = 0; same < 10; ) {
@@ -409,7 +410,7 @@ test("a client that does not read costs no memory to speak of", async () => {
     same = Math.abs(now - last) < 2_000_000 ? same + 1 : 0;
     last = now;
   }
-  expect((last - before) / 1024 ** 2).toBeLessThan(120);
+  expect((last - before) / 1024 ** 2).toBeLessThan(250);
   for (const socket of sockets) socket.destroy();
   await nothingOpen();
 });

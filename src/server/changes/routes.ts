@@ -1,10 +1,10 @@
 // The `_changes` route: reads the request, opens the feed, and hands it to its transport.
 
 import { TidegateError } from "../../base/errors.ts";
+import { requestObject } from "../body.ts";
 import type { Call } from "../context.ts";
 import { originAllowed } from "../cors.ts";
-import { requestObject } from "../request-body.ts";
-import { textStream } from "../text-stream.ts";
+import { pieceStream } from "../piece-stream.ts";
 import { fresh } from "./fresh.ts";
 import type { OpenFeed } from "./open-feeds.ts";
 import { type ChangesRequest, type Given, parseChanges } from "./options.ts";
@@ -75,7 +75,7 @@ function streamOf(
   const { server } = call.var;
   const walk = steps(feed, request, server.time, place.signal);
   const print = printers[request.kind === "websocket" ? "normal" : request.kind];
-  return textStream(print(walk, start), {
+  return pieceStream(print(walk, start), {
     gone: call.env.connection.signal,
     abort: place.abort,
     ended,

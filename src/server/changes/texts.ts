@@ -1,7 +1,7 @@
 // `_changes` as text: the four kinds that are one HTTP answer. Rows are texts already, nothing is
 // parsed to be printed again.
 
-import { FLUSH, type TextSource } from "../text-stream.ts";
+import { FLUSH, type PieceSource } from "../piece-stream.ts";
 import type { FeedStep } from "./pace.ts";
 
 /** Steps of a feed, as `pace.ts` makes them. */
@@ -11,7 +11,7 @@ type Steps = AsyncGenerator<FeedStep, void, undefined>;
  * `feed=normal`: what is there. `feed=longpoll`: the same, but when nothing is there it waits for
  * the first change. Both are one JSON object.
  */
-async function* printObject(steps: Steps, start: string, waits: boolean): TextSource {
+async function* printObject(steps: Steps, start: string, waits: boolean): PieceSource {
   let lastSeq = start;
   let separator = "";
   yield '{"results":[\n';
@@ -38,7 +38,7 @@ async function* printObject(steps: Steps, start: string, waits: boolean): TextSo
  * `feed=continuous`: a row a line, then a line with `last_seq` when the feed ends. Begins with an
  * empty line when there is no row yet: the answer's head goes out with the first text.
  */
-async function* printLines(steps: Steps, start: string): TextSource {
+async function* printLines(steps: Steps, start: string): PieceSource {
   let lastSeq = start;
   let begun = false;
   for await (const step of steps) {
@@ -57,7 +57,7 @@ async function* printLines(steps: Steps, start: string): TextSource {
 }
 
 /** `feed=eventsource`: an event a row, its id the row's sequence. Begins with a comment. */
-async function* printEvents(steps: Steps): TextSource {
+async function* printEvents(steps: Steps): PieceSource {
   yield ": tidegate\n\n";
   for await (const step of steps) {
     if (step.kind === "over") break;

@@ -1,12 +1,12 @@
 // Streams of text: pulled, not pushed; in pieces; ended once whichever way the end comes.
 
 import { describe, expect, test } from "bun:test";
-import { FLUSH, type TextSource, textStream } from "../../src/server/text-stream.ts";
+import { FLUSH, type PieceSource, pieceStream } from "../../src/server/piece-stream.ts";
 
 /** A stream over `source` and what it told of its fate. */
-function streamOf(source: TextSource, gone = new AbortController()) {
+function streamOf(source: PieceSource, gone = new AbortController()) {
   const told: string[] = [];
-  const stream = textStream(source, {
+  const stream = pieceStream(source, {
     gone: gone.signal,
     abort: () => told.push("abort"),
     ended: () => told.push("ended"),
@@ -20,7 +20,7 @@ const textOf = (chunk: { value?: Uint8Array | undefined }) => new TextDecoder().
 describe("a stream of text", () => {
   test("reads nothing ahead", async () => {
     let made = 0;
-    async function* source(): TextSource {
+    async function* source(): PieceSource {
       for (;;) {
         made++;
         yield "x".repeat(65536);
@@ -35,7 +35,7 @@ describe("a stream of text", () => {
   });
 
   test("gathers small texts, and sends what there is when the source will wait", async () => {
-    async function* source(): TextSource {
+    async function* source(): PieceSource {
       yield "a";
       yield "b";
       yield FLUSH;
@@ -52,7 +52,7 @@ describe("a stream of text", () => {
   });
 
   test("tells of a source that throws, and is cut", async () => {
-    async function* source(): TextSource {
+    async function* source(): PieceSource {
       yield "a";
       throw new Error("broken");
     }
@@ -62,7 +62,7 @@ describe("a stream of text", () => {
   });
 
   test("whose client went before it was read at all is ended", async () => {
-    async function* source(): TextSource {
+    async function* source(): PieceSource {
       yield "never asked for";
     }
     const { told, gone } = streamOf(source());
@@ -78,7 +78,7 @@ describe("a stream of text", () => {
   test("whose client goes while the source waits stops the wait, and ends once", async () => {
     const wait = Promise.withResolvers<void>();
     let finished = false;
-    async function* source(): TextSource {
+    async function* source(): PieceSource {
       try {
         yield "first";
         yield FLUSH;

@@ -1,8 +1,8 @@
-// An answer of unknown length as a stream: made as the client reads it, in pieces of about 64 KiB,
+// An answer of unknown length as a stream: made as the client reads it, in chunks of about 64 KiB,
 // and ended at once when the client goes.
 
-/** A piece is sent when it has this many characters, or when its source has to wait. */
-const PIECE_CHARACTERS = 64 * 1024;
+/** A chunk is sent when it has this many characters or bytes, or when its source has to wait. */
+const CHUNK_SIZE = 64 * 1024;
 
 /**
  * Where a source says that what it has given should be sent now: it will wait before it gives
@@ -10,8 +10,8 @@ const PIECE_CHARACTERS = 64 * 1024;
  */
 export const FLUSH = Symbol("flush");
 
-/** Texts, and marks to send what there is. */
-export type TextSource = AsyncGenerator<string | typeof FLUSH, void, undefined>;
+/** Texts and bytes, and marks to send what there is. */
+export type PieceSource = AsyncGenerator<string | Uint8Array | typeof FLUSH, void, undefined>;
 
 /** What a stream tells of its fate. */
 export interface StreamFate {
@@ -26,8 +26,7 @@ export interface StreamFate {
 }
 
 /** The stream of `source`. Nothing is read ahead; the source is ended when the client goes. */
-export function textStream(source: TextSource, fate: StreamFate): ReadableStream<Uint8Array> {
-  const encoder = new TextEncoder();
+export function pieceStream(source: PieceSource, fate: StreamFate): ReadableStream<Uint8Array> {
   let over = false;
   let cancelled = false;
   const end = () => {
@@ -48,9 +47,9 @@ export function textStream(source: TextSource, fate: StreamFate): ReadableStream
     {
       async pull(controller) {
         try {
-          const { text, done } = await piece(source);
+          const { bytes, done } = await chunk(source);
           if (cancelled) return;
-          if (text !== "") controller.enqueue(encoder.encode(text));
+          if (bytes.length > 0) controller.enqueue(bytes);
           if (!done) return;
           end();
           controller.close();
@@ -66,15 +65,32 @@ export function textStream(source: TextSource, fate: StreamFate): ReadableStream
   );
 }
 
-/** The next piece: whole texts, up to the first flush, or until there is enough. */
-async function piece(source: TextSource): Promise<{ text: string; done: boolean }> {
+/** The next chunk: whole pieces, up to the first flush, or until there is enough. */
+async function chunk(source: PieceSource): Promise<{ bytes: Uint8Array; done: boolean }> {
+  const parts: Uint8Array[] = [];
   let text = "";
+  let size = 0;
   for (;;) {
     const { value, done } = await source.next();
-    if (done) return { text, done: true };
+    if (done) return { bytes: joined(parts, text), done: true };
     if (value === FLUSH) {
-      if (text !== "") return { text, done: false };
-    } else text += value;
-    if (text.length >= PIECE_CHARACTERS) return { text, done: false };
+      if (size > 0) return { bytes: joined(parts, text), done: false };
+    } else {
+      size += value.length;
+      if (typeof value === "string") text += value;
+      else {
+        parts.push(encoder.encode(text), value);
+        text = "";
+      }
+    }
+    if (size >= CHUNK_SIZE) return { bytes: joined(parts, text), done: false };
   }
+}
+
+const encoder = new TextEncoder();
+
+function joined(parts: readonly Uint8Array[], text: string): Uint8Array {
+  return parts.length === 0
+    ? encoder.encode(text)
+    : Buffer.concat([...parts, encoder.encode(text)]);
 }
