@@ -1,16 +1,20 @@
 // The feed of a Couchbase bucket as the floors above see it: readers, and the two questions about
 // where the vbuckets stand, put to each node for what is active there.
 
-import { TidegateError } from "../../../base/errors.ts";
+import { isTidegateError, TidegateError } from "../../../base/errors.ts";
+import { sleep } from "../../../runtime/time.ts";
 import type { FailoverEntry, Feed, FeedOptions, FeedReader, StreamPosition } from "../../feed.ts";
 import type { SeqVector } from "../../vbucket.ts";
 import type { ClusterNode } from "../cluster/cluster-map.ts";
 import { requireSuccess } from "../connection/handshake.ts";
 import type { KvConnection } from "../connection/kv-connection.ts";
+import { retryDelayMs } from "../kv/retry.ts";
 import { DcpOpenFlag, Feature, Opcode } from "../wire/opcodes.ts";
 import { type DcpFeedParts, DcpFeedReader } from "./feed.ts";
 import { parseFailoverLog } from "./stream.ts";
 
+/** How long a question about where the vbuckets stand is put again. */
+const QUESTION_LIMIT_MS = 10_000;
 /** "Active vbuckets" in GET_ALL_VB_SEQNOS. */
 const STATE_ACTIVE = 1;
 
@@ -23,8 +27,33 @@ export class CouchbaseFeed implements Feed {
     this.#parts = parts;
   }
 
-  /** Throws `unavailable` when a vbucket has no active node now. */
-  async highSeqs(): Promise<SeqVector> {
+  /** Throws `unavailable` when some vbucket's active node can't be asked for a while. */
+  highSeqs(): Promise<SeqVector> {
+    return this.#patiently(() => this.#askHighSeqs());
+  }
+
+  /** Throws `unavailable` when some vbucket's active node can't be asked for a while. */
+  failoverLogs(): Promise<readonly (readonly FailoverEntry[])[]> {
+    return this.#patiently(() => this.#askFailoverLogs());
+  }
+
+  /** Asks again what only reads, while connections break and vbuckets move. */
+  async #patiently<T>(ask: () => Promise<T>): Promise<T> {
+    const { time, random } = this.#parts;
+    const deadlineMs = time.monotonicMs() + QUESTION_LIMIT_MS;
+    for (let attempt = 1; ; attempt++) {
+      try {
+        return await ask();
+      } catch (error) {
+        const passing =
+          isTidegateError(error, "unavailable") || isTidegateError(error, "ambiguous");
+        if (!passing || time.monotonicMs() >= deadlineMs) throw error;
+        await sleep(time, retryDelayMs(attempt, random));
+      }
+    }
+  }
+
+  async #askHighSeqs(): Promise<SeqVector> {
     const map = await this.#parts.topology.refresh();
     const high = new Float64Array(map.active.length).fill(-1);
     const { collectionId } = this.#parts.settings;
@@ -49,8 +78,7 @@ export class CouchbaseFeed implements Feed {
     return high;
   }
 
-  /** Throws `unavailable` when a vbucket has no active node now. */
-  async failoverLogs(): Promise<readonly (readonly FailoverEntry[])[]> {
+  async #askFailoverLogs(): Promise<readonly (readonly FailoverEntry[])[]> {
     const map = await this.#parts.topology.refresh();
     const logs: FailoverEntry[][] = Array.from(map.active, () => []);
     await Promise.all(
