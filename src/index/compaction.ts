@@ -67,8 +67,11 @@ interface Pass {
   readonly column: Stripe;
   /** Nothing beyond this clock is touched, and nothing beyond it supersedes. */
   readonly upTo: Clock;
-  /** The live seqs of each vbucket of the column, ascending. */
-  readonly live: Map<number, Float64Array>;
+  /**
+   * The seqs of each vbucket of the column, ascending, whose entries were seen to be superseded. What
+   * was not seen then stays: it was healed since, below a stable clock that had promised too much.
+   */
+  readonly superseded: Map<number, Float64Array>;
   /** For `*`: lowered to where superseded records may remain. */
   readonly proven: Clock | undefined;
 }
@@ -102,7 +105,7 @@ export class Compactor {
   readonly #context: CompactionContext;
   #round: AsyncGenerator<number, void> | undefined;
   #step: Promise<unknown> | undefined;
-  /** The branches when the round began: when one is added, what was found alive is void. */
+  /** The branches when the round began: when one is added, what was found superseded is void. */
   #branchesAt = -1;
   /** Mutations in the stable clock when the last round began, and records that it kept. */
   #lastMutations = 0;
@@ -193,15 +196,15 @@ export class Compactor {
         return one.range.seqFrom - other.range.seqFrom;
       });
       if (wanted.length === 0) continue;
-      const live = new Map<number, Float64Array>();
-      const pass: Pass = { channel, column, upTo, live, proven };
+      const superseded = new Map<number, Float64Array>();
+      const pass: Pass = { channel, column, upTo, superseded, proven };
       for (const stripe of stripesOf(bytes, limits.MAX_STRIPE_BYTES)) {
         const cut = {
           vbFrom: Math.max(stripe.vbFrom, column.vbFrom),
           vbTo: Math.min(stripe.vbTo, column.vbTo),
         };
         if (cut.vbFrom >= cut.vbTo) continue;
-        yield await this.#findLive(source, interval, cut, live);
+        yield await this.#findSuperseded(source, interval, cut, superseded);
       }
       const page = limits.REWRITE_PAGE_DOCUMENTS;
       for (let at = 0; at < wanted.length; at += page) {
@@ -211,11 +214,11 @@ export class Compactor {
     }
   }
 
-  async #findLive(
+  async #findSuperseded(
     source: Source,
     interval: Interval,
     stripe: Stripe,
-    live: Map<number, Float64Array>,
+    superseded: Map<number, Float64Array>,
   ): Promise<number> {
     const { documents, branches, time } = this.#context;
     const wanted = source.documents(stripe);
@@ -223,13 +226,8 @@ export class Compactor {
     for (const tables of await documents.fetch(wanted, { keep: false })) {
       if (tables) gathering.add(tables);
     }
-    for (const entries of gathering.vbuckets()) {
-      const first = entries[0];
-      if (first)
-        live.set(
-          first.vb,
-          Float64Array.from(entries, ({ seq }) => seq),
-        );
+    for (const { vb, seqs } of gathering.superseded()) {
+      superseded.set(vb, seqs);
       await sleep(time, 0);
     }
     return wanted.length;
@@ -294,7 +292,7 @@ export class Compactor {
   }
 
   #keeps(pass: Pass, table: EntryTable, index: number): boolean {
-    const { column, upTo, live } = pass;
+    const { column, upTo, superseded } = pass;
     const vb = table.vb[index]!;
     const seq = table.seq[index]!;
     if (vb < column.vbFrom || vb >= column.vbTo) return true;
@@ -302,8 +300,8 @@ export class Compactor {
     const branch = table.branch(index);
     if (branches.isDead(vb, seq, branch)) return false;
     if (seq > upTo[vb]! || branch !== branches.owner(vb, seq)) return true;
-    const seqs = live.get(vb);
-    return seqs !== undefined && includes(seqs, seq);
+    const seqs = superseded.get(vb);
+    return seqs === undefined || !includes(seqs, seq);
   }
 }
 

@@ -6,6 +6,14 @@ import type { EntryTable } from "./entry-codec.ts";
 import type { Interval, Stripe } from "./interval.ts";
 import type { Entry } from "./types.ts";
 
+/** One vbucket's entries in seq order. */
+interface Ordered {
+  readonly vb: number;
+  readonly order: ArrayLike<number>;
+  readonly tableOf: Uint32Array;
+  readonly indexOf: Uint32Array;
+}
+
 /** The entries of an interval in the vbuckets of a stripe, found but not unpacked. */
 export class Gathering {
   readonly #interval: Interval;
@@ -48,6 +56,33 @@ export class Gathering {
 
   /** The live entries vbucket by vbucket, each vbucket's newest of every document in seq order. */
   *vbuckets(): Generator<Entry[]> {
+    for (const { order, tableOf, indexOf } of this.#ordered()) {
+      yield this.#newest(order, tableOf, indexOf);
+    }
+  }
+
+  /** The seqs of the entries that a newer one supersedes, vbucket by vbucket, each ascending. */
+  *superseded(): Generator<{ vb: number; seqs: Float64Array }> {
+    for (const { vb, order, tableOf, indexOf } of this.#ordered()) {
+      const seqs: number[] = [];
+      const seen = new Set<string>();
+      let lastSeq = -1;
+      for (let i = order.length - 1; i >= 0; i--) {
+        const table = this.#tables[tableOf[order[i]!]!]!;
+        const index = indexOf[order[i]!]!;
+        const seq = table.seq[index]!;
+        if (seq === lastSeq || table.branch(index) !== this.#branches.owner(vb, seq)) continue;
+        lastSeq = seq;
+        const docId = table.docId(index);
+        if (seen.has(docId)) seqs.push(seq);
+        else seen.add(docId);
+      }
+      yield { vb, seqs: Float64Array.from(seqs.reverse()) };
+    }
+  }
+
+  /** The entries gathered, vbucket by vbucket, as numbers of their tables and of their places there. */
+  *#ordered(): Generator<Ordered> {
     const starts = new Uint32Array(this.#counts.length + 1);
     for (let i = 0; i < this.#counts.length; i++) starts[i + 1] = starts[i]! + this.#counts[i]!;
     const total = starts[this.#counts.length]!;
@@ -65,7 +100,7 @@ export class Gathering {
     }
     for (let i = 0; i < this.#counts.length; i++) {
       const order = inOrder(seqOf, starts[i]!, starts[i + 1]!);
-      if (order.length > 0) yield this.#newest(order, tableOf, indexOf);
+      if (order.length > 0) yield { vb: this.#stripe.vbFrom + i, order, tableOf, indexOf };
     }
   }
 

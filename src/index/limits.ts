@@ -99,7 +99,7 @@ export const MAX_TAIL_ANSWERS = 64;
 /** Channels asked for at once when they are listed. */
 export const CHANNEL_PAGE = 256;
 
-/** Estimated stored bytes of the vbuckets whose live entries a compaction knows at once. */
+/** Estimated stored bytes of the vbuckets of which a compaction knows at once what is superseded. */
 export const COMPACTION_COLUMN_BYTES = 64 * 1024 * 1024;
 
 /** A round of compaction begins when so many mutations came since the last one, at least… */

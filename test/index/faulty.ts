@@ -11,17 +11,17 @@ import type {
 /** What happens to a batch: it is refused, carried out without an answer, or cut off after some. */
 export type Fault = "none" | "refused" | "unanswered" | { readonly stopAfter: number };
 
+/** Says what happens to a batch; it may do something to the collection just before. */
+export type Plan = (operations: readonly KeyValueOperation[]) => Fault | Promise<Fault>;
+
 /** A collection whose batches meet the faults that `plan` says. */
 export class FaultyCollection implements KeyValueCollection {
   readonly #inner: KeyValueCollection;
-  readonly #plan: (operations: readonly KeyValueOperation[]) => Fault;
+  readonly #plan: Plan;
   /** Faults so far. */
   faults = 0;
 
-  constructor(
-    inner: KeyValueCollection,
-    plan: (operations: readonly KeyValueOperation[]) => Fault,
-  ) {
+  constructor(inner: KeyValueCollection, plan: Plan) {
     this.#inner = inner;
     this.#plan = plan;
   }
@@ -39,7 +39,7 @@ export class FaultyCollection implements KeyValueCollection {
   }
 
   async batch(operations: readonly KeyValueOperation[]): Promise<KeyValueResult[]> {
-    const fault = this.#plan(operations);
+    const fault = await this.#plan(operations);
     if (fault !== "none") this.faults++;
     if (fault === "refused") throw new TidegateError("unavailable", "busy");
     if (typeof fault === "object") {
@@ -53,7 +53,7 @@ export class FaultyCollection implements KeyValueCollection {
 }
 
 /** A plan that stops for ever after so many operations. */
-export function stoppingAfter(count: number): (operations: readonly KeyValueOperation[]) => Fault {
+export function stoppingAfter(count: number): Plan {
   let left = count;
   return (operations) => {
     const stopAfter = Math.max(0, left);
