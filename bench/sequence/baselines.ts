@@ -160,8 +160,9 @@ function gobSize(clock: Clock): number {
 }
 
 // ---------------------------------------------------------------------------------------------
-// CouchDB: "sum-" and base64url of Erlang's compressed term of [{Node, [From, To], {Seq, Uuid, Node}}],
-// one for each shard. Here a shard stands for a vbucket, so q = V; a usual CouchDB has q = 2.
+// CouchDB: "sum-" and base64url of Erlang's compressed term of [{Node, [From, To], {Seq, Uuid,
+// Node}}], one for each shard. Here a shard stands for a vbucket, so q = V; a usual CouchDB has q =
+// 2.
 
 const NODE = Buffer.from("couchdb@127.0.0.1");
 const UUID = Buffer.from("a1b2c3d");

@@ -1,5 +1,6 @@
 // The entropy bounds that the codecs are measured against: what no code can beat on average, for a
-// reader who knows the model that the trace is drawn from, with its parameters, but not the numbers.
+// reader who knows the model that the trace is drawn from, with its parameters, but not the
+// numbers.
 
 import { lnFactorial } from "./chance.ts";
 

@@ -1,4 +1,5 @@
-// The traces: clocks as different uses of a bucket make them. Every sample is drawn anew from its seed.
+// The traces: clocks as different uses of a bucket make them. Every sample is drawn anew from its
+// seed.
 
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";

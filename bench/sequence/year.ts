@@ -1,10 +1,11 @@
-// The lookup map after a simulated year of 10,000 writes a second and 40 ticks a second: what is stored,
-// and how long it takes to resolve a tick.
+// The lookup map after a simulated year of 10,000 writes a second and 40 ticks a second: what is
+// stored, and how long it takes to resolve a tick.
 //
-// A year has 1.3 billion ticks. What thinning leaves of them is made directly: the ticks that the policy
-// keeps at the year's end, with clocks drawn from the distribution of the writes between them, written
-// by the same writer into the same segments of a real bucket. To show that this is what thinning makes,
-// ten minutes are also lived through tick by tick, with a policy as many times shorter.
+// A year has 1.3 billion ticks. What thinning leaves of them is made directly: the ticks that the
+// policy keeps at the year's end, with clocks drawn from the distribution of the writes between
+// them, written by the same writer into the same segments of a real bucket. To show that this is
+// what thinning makes, ten minutes are also lived through tick by tick, with a policy as many times
+// shorter.
 
 import { mkdtempSync, readdirSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -76,7 +77,9 @@ function advance(clock: Clock, ms: number, next: Next): void {
   for (let vb = 0; vb < VBUCKETS; vb++) clock[vb] = clock[vb]! + poisson(next, mean);
 }
 
-/** The levels at the year's end, the oldest first: from and to in age, and the time between ticks. */
+/**
+ * The levels at the year's end, the oldest first: from and to in age, and the time between ticks.
+ */
 function levelsOf(policy: ThinningPolicy, wholeMs: number) {
   const steps = [{ olderThanMs: 0, keepEveryMs: TICK_MS }, ...policy];
   return steps

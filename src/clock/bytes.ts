@@ -1,5 +1,5 @@
-// A growing byte writer and a strict byte reader, for the layouts of this floor. Integers are LEB128
-// varints up to 2^53-1 in their one shortest spelling; a reader never reads past its end.
+// A growing byte writer and a strict byte reader, for the layouts of this floor. Integers are
+// LEB128 varints up to 2^53-1 in their one shortest spelling; a reader never reads past its end.
 
 import { assert } from "../base/assert.ts";
 import { MAX_SEQ } from "../bucket/vbucket.ts";

@@ -123,7 +123,8 @@ export function difference(target: SeqVector, from: Clock, to: Clock): SeqVector
 }
 
 /**
- * Writes the vbuckets in which the two clocks differ into `target`, ascending, and gives their number.
+ * Writes the vbuckets in which the two clocks differ into `target`, ascending, and gives their
+ * number.
  *
  * @param target has room for all of them: as long as the clocks
  */
@@ -137,7 +138,9 @@ export function changedVbuckets(target: Uint16Array | Uint32Array, from: Clock, 
   return count;
 }
 
-/** The sum of the seqs: about the number of mutations in `clock` (a double; not exact above 2^53). */
+/**
+ * The sum of the seqs: about the number of mutations in `clock` (a double; not exact above 2^53).
+ */
 export function total(clock: Clock): number {
   let sum = 0;
   for (let vb = 0; vb < clock.length; vb++) sum += clock[vb]!;

@@ -1,9 +1,10 @@
 // A clock as a delta against one that both sides know.
 //
-// Layout: the payload of a codec for the differences, then its check: the CRC-32 of the resulting clock
-// and the payload, lowest byte first. A wrong base is found out by it as surely as a wrong byte. The
-// check has 2 bytes after a payload of up to 64 bytes, and 4 after a longer one: a delta of few writes
-// is not to be mostly checksum. The version is the codec's number in the payload (plan.ts).
+// Layout: the payload of a codec for the differences, then its check: the CRC-32 of the resulting
+// clock and the payload, lowest byte first. A wrong base is found out by it as surely as a wrong
+// byte. The check has 2 bytes after a payload of up to 64 bytes, and 4 after a longer one: a delta
+// of few writes is not to be mostly checksum. The version is the codec's number in the payload
+// (plan.ts).
 
 import { crc32 } from "node:zlib";
 import { assert } from "../base/assert.ts";

@@ -1,4 +1,5 @@
-// What the binary forms have in common: the envelope's version, how its errors look, and the checks.
+// What the binary forms have in common: the envelope's version, how its errors look, and the
+// checks.
 
 import { crc32 } from "node:zlib";
 import { MalformedBytes } from "./bytes.ts";
@@ -21,7 +22,9 @@ export function seal(message: Uint8Array): void {
   writeCheck(message, end, CHECK_BYTES, crc32(message.subarray(0, end)));
 }
 
-/** Says that the last four bytes must be the check of those before. Throws {@link MalformedBytes}. */
+/**
+ * Says that the last four bytes must be the check of those before. Throws {@link MalformedBytes}.
+ */
 export function checkSeal(message: Uint8Array): void {
   const end = message.length - CHECK_BYTES;
   if (end < 1) throw new MalformedBytes("they end too early");

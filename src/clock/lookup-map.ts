@@ -1,5 +1,5 @@
-// The stable clock's history: which clock a tick names. Kept in the index collection as segments, which
-// are thinned with age. How a client's position is made of it: position.ts.
+// The stable clock's history: which clock a tick names. Kept in the index collection as segments,
+// which are thinned with age. How a client's position is made of it: position.ts.
 
 import { assert } from "../base/assert.ts";
 import { TidegateError } from "../base/errors.ts";
@@ -271,7 +271,8 @@ class SegmentedLookupMap implements TickHistory {
       const segment = await this.#store.read(ref);
       const found = segment && this.#lookIn(ref, segment, wanted);
       if (found !== undefined) return found;
-      // Gone: thinned, or lost. Damaged from its beginning: what is before it is older, and so safe.
+      // Gone: thinned, or lost. Damaged from its beginning: what is before it is older, and so
+      // safe.
       if (segment === undefined) await this.#gone(ref);
       else wanted = (ref.first - 1) as Tick;
     }

@@ -23,8 +23,9 @@ export interface Position {
 }
 
 /**
- * What a client has that says `sequence`. Ticks newer than the newest count as the newest, those that
- * are gone as the nearest older; clocks are clamped by the rollbacks since, and to the newest clock.
+ * What a client has that says `sequence`. Ticks newer than the newest count as the newest, those
+ * that are gone as the nearest older; clocks are clamped by the rollbacks since, and to the newest
+ * clock.
  *
  * @throws TidegateError `bad_sequence` when it does not fit a bucket of `vbuckets` vbuckets
  */

@@ -1,5 +1,6 @@
-// The positions of a batch of rows in binary: for a transport that is not text, where each row can name
-// its own mutation for less than two bytes. A reader makes `S-T:vb.seq` of it when it needs a sequence.
+// The positions of a batch of rows in binary: for a transport that is not text, where each row can
+// name its own mutation for less than two bytes. A reader makes `S-T:vb.seq` of it when it needs a
+// sequence.
 
 import { assert } from "../base/assert.ts";
 import { MAX_VBUCKETS } from "../bucket/vbucket.ts";
@@ -40,9 +41,10 @@ function groupsOf(rows: readonly RowPosition[]): Group[] {
 /**
  * Writes down the positions of rows that are in `(vb, seq)` order, without their ticks.
  *
- * Layout, in bits: gamma(rows + 1), and if there are rows: least first seq (sized), k of first seqs 6,
- * k of gaps 6, then for each vbucket: gamma(distance to the one before), gamma(its rows), first seq
- * less the least (exponential Golomb), and each further seq as its gap less 1 (exponential Golomb).
+ * Layout, in bits: gamma(rows + 1), and if there are rows: least first seq (sized), k of first seqs
+ * 6, k of gaps 6, then for each vbucket: gamma(distance to the one before), gamma(its rows), first
+ * seq less the least (exponential Golomb), and each further seq as its gap less 1 (exponential
+ * Golomb).
  */
 export function encodeRowPositions(rows: readonly RowPosition[]): Uint8Array {
   assert(rows.length <= MAX_ROWS, `a batch has at most ${MAX_ROWS} rows`);

@@ -1,5 +1,5 @@
-// Where the segments of the lookup map are: their keys in the index collection, which exist, and the
-// ones read last. What is in them is segment.ts; what a tick resolves to is lookup-map.ts.
+// Where the segments of the lookup map are: their keys in the index collection, which exist, and
+// the ones read last. What is in them is segment.ts; what a tick resolves to is lookup-map.ts.
 
 import { TidegateError } from "../base/errors.ts";
 import type { Log } from "../base/log.ts";

@@ -1,7 +1,8 @@
-// A segment of the lookup map in binary: the message Segment of proto/clock.proto. Its records are ticks
-// with their clocks: the first whole (a checkpoint), most as what changed since the one before, and now
-// and then one as what changed since the first (a leap), so that no clock takes long to decode. A record
-// is added by appending its bytes. Where segments are kept, and which ticks are in them: not here.
+// A segment of the lookup map in binary: the message Segment of proto/clock.proto. Its records are
+// ticks with their clocks: the first whole (a checkpoint), most as what changed since the one
+// before, and now and then one as what changed since the first (a leap), so that no clock takes
+// long to decode. A record is added by appending its bytes. Where segments are kept, and which
+// ticks are in them: not here.
 
 import { crc32 } from "node:zlib";
 import protobuf from "protobufjs/minimal.js";
@@ -19,8 +20,9 @@ const { Segment: SegmentMessage, TickRecord } = tidegate.clock;
 const RECORDS_TAG = 10;
 
 /**
- * How much may be decoded after a checkpoint or a leap before the next one, in units of one value for
- * each vbucket. It bounds the time that any record takes: 10 microseconds a unit for 1,024 vbuckets.
+ * How much may be decoded after a checkpoint or a leap before the next one, in units of one value
+ * for each vbucket. It bounds the time that any record takes: 10 microseconds a unit for 1,024
+ * vbuckets.
  */
 const MAX_CHAIN_COST = 3;
 

@@ -1,5 +1,5 @@
-// Sequences: a client's position as a string, in all the forms of DESIGN part 5. Each position has one
-// spelling, and what is not one is refused. Which clock a sequence stands for: position.ts.
+// Sequences: a client's position as a string, in all the forms of DESIGN part 5. Each position has
+// one spelling, and what is not one is refused. Which clock a sequence stands for: position.ts.
 
 import { assert } from "../base/assert.ts";
 import { TidegateError } from "../base/errors.ts";

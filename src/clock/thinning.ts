@@ -1,5 +1,6 @@
-// Thinning: of old ticks only some are kept, the fewer the older they are, so that the lookup map stays
-// small for ever. A tick that is gone resolves to the nearest older one, which only repeats changes.
+// Thinning: of old ticks only some are kept, the fewer the older they are, so that the lookup map
+// stays small for ever. A tick that is gone resolves to the nearest older one, which only repeats
+// changes.
 
 import type { Log } from "../base/log.ts";
 import { MalformedBytes } from "./bytes.ts";

@@ -1,4 +1,5 @@
-// Where ticks come from: the machine's clock, held above every tick that may have been issued before.
+// Where ticks come from: the machine's clock, held above every tick that may have been issued
+// before.
 // A ceiling in `metadata` is stored ahead of the ticks, so that they grow also when the index was
 // lost, when the process was killed, and when the machine's clock went back.
 
@@ -161,7 +162,8 @@ class CeilingTickSource implements TickSource {
   #raiseAhead(): void {
     if (this.#storing !== undefined || this.#time.monotonicMs() < this.#notBeforeMs) return;
     this.#raise().catch((error) => {
-      // Nothing is lost yet: it is tried again, and the tick that reaches the ceiling fails if it must.
+      // Nothing is lost yet: it is tried again, and the tick that reaches the ceiling fails if it
+      // must.
       this.#notBeforeMs = this.#time.monotonicMs() + RETRY_AFTER_MS;
       this.#log.warn({ err: error, key: CEILING_KEY }, "the ceiling of ticks could not be stored");
     });

@@ -1,6 +1,7 @@
-// Traces: the clocks that a gateway published, as a text file that the sequence bench replays. One JSON
-// object a line: `{"tick":T,"clock":[…]}` first and now and then, `{"tick":T,"changes":{"vb":by}}`
-// otherwise. Who asks a running gateway for its head is the command line.
+// Traces: the clocks that a gateway published, as a text file that the sequence bench replays. One
+// JSON object a line: `{"tick":T,"clock":[…]}` first and now and then,
+// `{"tick":T,"changes":{"vb":by}}` otherwise. Who asks a running gateway for its head is the
+// command line.
 
 import { TidegateError } from "../base/errors.ts";
 import type { Json, JsonObject } from "../base/json.ts";

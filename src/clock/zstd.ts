@@ -1,6 +1,6 @@
-// Which zstd: the runtime's own where it is right, the package zstd-codec where it is not. The runtime's
-// is not there in a browser, and one runtime ignores the option `dictionary` without a word; so whether
-// dictionaries work is tried out, with a wrong one. Nobody else calls a zstd.
+// Which zstd: the runtime's own where it is right, the package zstd-codec where it is not. The
+// runtime's is not there in a browser, and one runtime ignores the option `dictionary` without a
+// word; so whether dictionaries work is tried out, with a wrong one. Nobody else calls a zstd.
 
 import type * as zlib from "node:zlib";
 import type { Zstd } from "zstd-codec";
@@ -34,7 +34,10 @@ function noise(length: number, seed: number): Uint8Array {
   });
 }
 
-/** Compresses a piece of a dictionary with it: small with the right one, other bytes with a wrong one. */
+/**
+ * Compresses a piece of a dictionary with it: small with the right one, other bytes with a wrong
+ * one.
+ */
 function tryDictionary(zstd: typeof zlib): boolean {
   const right = noise(512, 1);
   const plain = right.subarray(100, 400);
@@ -59,7 +62,9 @@ export function zstdInUse(): { plain: "native" | "zstd-codec"; dictionary: typeo
 
 const zstdPlain: "native" | "zstd-codec" = native === undefined ? "zstd-codec" : "native";
 
-/** Loads the package where the runtime's own zstd cannot do it. Call it before the functions below. */
+/**
+ * Loads the package where the runtime's own zstd cannot do it. Call it before the functions below.
+ */
 export async function prepareZstd(options: { dictionaries: boolean }): Promise<void> {
   if (loaded !== undefined || (native !== undefined && !options.dictionaries)) return;
   if (options.dictionaries && dictionariesWork()) return;
@@ -93,8 +98,8 @@ export function zstdDecompress(frame: Uint8Array, size: number): Uint8Array {
 }
 
 /**
- * A zstd frame of `bytes` that refers to `dictionary`: any bytes that resemble them. The frame does not
- * say which dictionary it needs, and a wrong one gives wrong bytes: keep a checksum beside it.
+ * A zstd frame of `bytes` that refers to `dictionary`: any bytes that resemble them. The frame does
+ * not say which dictionary it needs, and a wrong one gives wrong bytes: keep a checksum beside it.
  */
 export function zstdCompressWith(
   dictionary: Uint8Array,

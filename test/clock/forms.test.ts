@@ -1,4 +1,5 @@
-// The binary forms of clocks: read back as they were written, and refused when anything was changed.
+// The binary forms of clocks: read back as they were written, and refused when anything was
+// changed.
 
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";

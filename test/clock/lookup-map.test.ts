@@ -1,4 +1,5 @@
-// The lookup map: a tick names its clock for ever, or an older one; never a newer one, never an error.
+// The lookup map: a tick names its clock for ever, or an older one; never a newer one, never an
+// error.
 
 import { describe, expect, test } from "bun:test";
 import { silentLog } from "../../src/base/log.ts";

@@ -1,4 +1,5 @@
-// Positions: what a client has that says a sequence. Whatever happened meanwhile, nothing is missed.
+// Positions: what a client has that says a sequence. Whatever happened meanwhile, nothing is
+// missed.
 
 import { describe, expect, test } from "bun:test";
 import { silentLog } from "../../src/base/log.ts";

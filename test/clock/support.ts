@@ -93,7 +93,10 @@ export const clockAndLater: fc.Arbitrary<[Clock, Clock]> = fc
     return [clock, later];
   });
 
-/** Everything that a byte string may become on its way: cut short, lengthened, one bit or byte wrong. */
+/**
+ * Everything that a byte string may become on its way: cut short, lengthened, one bit or byte
+ * wrong.
+ */
 export function* damaged(bytes: Uint8Array, next: () => number, most = 200): Generator<Uint8Array> {
   for (let index = 0; index < Math.min(bytes.length, most); index++) {
     const at = bytes.length <= most ? index : Math.floor(next() * bytes.length);

@@ -1,5 +1,5 @@
-// Streams of bits, the lowest bit of a byte first, for the payload codecs. Numbers have up to 53 bits,
-// so they are split by arithmetic where they do not fit 32.
+// Streams of bits, the lowest bit of a byte first, for the payload codecs. Numbers have up to 53
+// bits, so they are split by arithmetic where they do not fit 32.
 
 import { assert } from "../../base/assert.ts";
 import { MalformedBytes } from "../bytes.ts";
@@ -7,7 +7,9 @@ import { MalformedBytes } from "../bytes.ts";
 /** The widest number: 2^53-1. */
 export const MAX_BITS = 53;
 
-/** Numbers of up to this width are read at once: four bytes always hold them, wherever they begin. */
+/**
+ * Numbers of up to this width are read at once: four bytes always hold them, wherever they begin.
+ */
 const FAST_BITS = 24;
 
 /** 2^width for each width up to 53, by doubling: exact on every machine. */

@@ -1,5 +1,5 @@
-// Exponential Golomb codes: for numbers that are mostly small, without a largest one. The number without
-// its lowest k bits is written in Elias gamma, and then those bits.
+// Exponential Golomb codes: for numbers that are mostly small, without a largest one. The number
+// without its lowest k bits is written in Elias gamma, and then those bits.
 
 import { MalformedBytes } from "../bytes.ts";
 import { type BitReader, type BitWriter, bitLength, POWERS } from "./bits.ts";

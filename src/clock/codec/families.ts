@@ -1,5 +1,6 @@
-// The families of distributions that a block of vbuckets may follow, with their parameters: how these
-// are written into a block's header, and which table and bins of the entropy coder they stand for.
+// The families of distributions that a block of vbuckets may follow, with their parameters: how
+// these are written into a block's header, and which table and bins of the entropy coder they stand
+// for.
 
 import { MalformedBytes } from "../bytes.ts";
 import { type BitReader, type BitWriter, MAX_BITS } from "./bits.ts";

@@ -42,7 +42,8 @@ type Shaped = Exclude<Parameters, { family: typeof Family.constant }>;
  * Finds the parameters for the block `from`..`to` that promise the fewest bits.
  *
  * @param sorted the values of the block in ascending order
- * @param spread whether to look at families for spread out values too, whose tables cost time to make
+ * @param spread whether to look at families for spread out values too, whose tables cost time to
+ * make
  */
 export function planBlock(from: number, to: number, sorted: Float64Array, spread: boolean): Block {
   const moments = momentsOf(sorted);

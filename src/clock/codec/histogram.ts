@@ -2,8 +2,8 @@
 // distance from a start, then the entropy-coded values. For unevenly spread writes.
 //
 // Layout, in bits: codec 3, zero bin? 1, log2(smallest bin) 6, log2(bins an octave) 2, fineness 2,
-// k 2, start (sign, sized), first bin 9, number of bins 8, then per symbol its level as a difference
-// to the one before (zigzag, exponential Golomb k), and then what rans.ts lays out.
+// k 2, start (sign, sized), first bin 9, number of bins 8, then per symbol its level as a
+// difference to the one before (zigzag, exponential Golomb k), and then what rans.ts lays out.
 
 import { MalformedBytes } from "../bytes.ts";
 import { BitReader, BitWriter, bitLength, MAX_BITS, POWERS, unzigzag, zigzag } from "./bits.ts";
@@ -96,7 +96,9 @@ function bestFrom(sorted: Float64Array, zeros: number, start: number): Histogram
   return best && measure(sorted, zeros, best.shape);
 }
 
-/** The bins of the finest shape that are not empty: where they begin, and how many values they hold. */
+/**
+ * The bins of the finest shape that are not empty: where they begin, and how many values they hold.
+ */
 interface FinestBins {
   readonly distances: number[];
   readonly counts: number[];
@@ -167,7 +169,9 @@ function symbolIn(shape: Shape, first: number, value: number): number {
   return bin - first + (shape.zero ? 1 : 0);
 }
 
-/** Counts the values, and finds the levels that say it best; undefined when there are too many bins. */
+/**
+ * Counts the values, and finds the levels that say it best; undefined when there are too many bins.
+ */
 function measure(sorted: Float64Array, zeros: number, shape: Shape): Histogram | undefined {
   const { start, shift, logBins } = shape;
   const first = binOf(sorted[zeros]! - start, shift, logBins);

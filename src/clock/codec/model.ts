@@ -1,6 +1,7 @@
 // The distributions that clocks follow, as tables of the entropy coder: Gaussian, Poisson, negative
-// binomial. Their parameters come in steps, so that they fit a few bits of a header, and every machine
-// must make the same table of them: only + - * / and square roots are used, which are exactly defined.
+// binomial. Their parameters come in steps, so that they fit a few bits of a header, and every
+// machine must make the same table of them: only + - * / and square roots are used, which are
+// exactly defined.
 
 import { assert } from "../../base/assert.ts";
 import { MAX_SYMBOLS, type SymbolTable, shareSlots } from "./symbol-table.ts";

@@ -1,5 +1,6 @@
-// The codec of clocks that follow a distribution: per block of vbuckets a family, its parameters and
-// where it is centred, then the entropy-coded values. For evenly spread writes: close to the bound.
+// The codec of clocks that follow a distribution: per block of vbuckets a family, its parameters
+// and where it is centred, then the entropy-coded values. For evenly spread writes: close to the
+// bound.
 //
 // Layout, in bits: codec 3, blocks? 1 [log2(number of blocks) 3], per block: family 2 and
 //   constant:  value (sign, sized)

@@ -1,5 +1,5 @@
-// A vector of integers in the fewest bytes that one of the codecs can make of it. What the vector is
-// (a clock, or a difference), and its checksum, is the caller's.
+// A vector of integers in the fewest bytes that one of the codecs can make of it. What the vector
+// is (a clock, or a difference), and its checksum, is the caller's.
 
 import { assert } from "../../base/assert.ts";
 import { MAX_SEQ } from "../../bucket/vbucket.ts";

@@ -1,8 +1,8 @@
 // Byte planes and zstd: all lowest bytes, then all second bytes and so on, compressed together. For
 // clocks with a structure that the other codecs know nothing of, such as repetitions.
 //
-// Layout: byte with the codec in its lowest 3 bits and the number of planes (0-7) above, the start as a
-// zigzag varint, and the zstd frame without its four magic bytes.
+// Layout: byte with the codec in its lowest 3 bits and the number of planes (0-7) above, the start
+// as a zigzag varint, and the zstd frame without its four magic bytes.
 
 import { ByteReader, ByteWriter, MalformedBytes } from "../bytes.ts";
 import { zstdCompress, zstdDecompress } from "../zstd.ts";

@@ -1,6 +1,6 @@
-// The reading half of the entropy coder (rans.ts says what it reads): the hot loops of this floor. They
-// are plain functions over typed arrays, without calls, and their reads never leave the arrays, however
-// wrong the bytes are: what is wrong is found when all is read.
+// The reading half of the entropy coder (rans.ts says what it reads): the hot loops of this floor.
+// They are plain functions over typed arrays, without calls, and their reads never leave the
+// arrays, however wrong the bytes are: what is wrong is found when all is read.
 
 import { assert } from "../../base/assert.ts";
 import { MalformedBytes } from "../bytes.ts";
@@ -21,7 +21,9 @@ let words = new Uint16Array(scratch.buffer);
 let raw = new Int32Array(scratch.buffer);
 let octets = new Uint8Array(scratch.buffer);
 
-/** Where the decoder stands: its state, the place of the next word (counting down), the next bit. */
+/**
+ * Where the decoder stands: its state, the place of the next word (counting down), the next bit.
+ */
 const cursor = new Int32Array(3);
 const STATE = 0;
 const WORD = 1;

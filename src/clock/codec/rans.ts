@@ -1,10 +1,10 @@
-// The entropy coder: an rANS coder for symbols, with the values' low bits stored raw beside it. It is
-// read by rans-decoder.ts. Which tables and which bins: the codecs that use it.
+// The entropy coder: an rANS coder for symbols, with the values' low bits stored raw beside it. It
+// is read by rans-decoder.ts. Which tables and which bins: the codecs that use it.
 //
 // Layout: [bits: header of the codec, then per value its low bits, filled up to a byte]
 //         [16-bit words of the coder, little-endian, to be read from the end: first its state].
-// The two parts must meet exactly, and the coder must end in the state in which it began: bytes that
-// do not are refused.
+// The two parts must meet exactly, and the coder must end in the state in which it began: bytes
+// that do not are refused.
 
 import { assert } from "../../base/assert.ts";
 import { type BitWriter, MAX_BITS, POWERS } from "./bits.ts";
@@ -13,7 +13,9 @@ import { MAX_SYMBOLS, SLOT_BITS, SLOTS, type SymbolTable } from "./symbol-table.
 /** The state stays in [2^15, 2^31), so that all of its arithmetic fits 32-bit integers. */
 export const STATE_MIN = 1 << 15;
 
-/** Mark of an `extra` for values below the lowest bin, or above the highest: the distance follows. */
+/**
+ * Mark of an `extra` for values below the lowest bin, or above the highest: the distance follows.
+ */
 export const BELOW = 254;
 export const ABOVE = 255;
 

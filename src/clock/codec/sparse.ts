@@ -1,7 +1,9 @@
-// The sparse codec: which vbuckets changed, as gaps in a Golomb code, and by how much. For few changes.
+// The sparse codec: which vbuckets changed, as gaps in a Golomb code, and by how much. For few
+// changes.
 //
 // Layout, in bits: codec 3, signs? 1, gamma(number of changes), all by one? 1, otherwise k 6;
-// then for each change: gap to the one before (Golomb), [sign 1], [|change| - 1, exponential Golomb k].
+// then for each change: gap to the one before (Golomb), [sign 1], [|change| - 1, exponential Golomb
+// k].
 
 import { MalformedBytes } from "../bytes.ts";
 import { BitReader, BitWriter, bitLength, POWERS } from "./bits.ts";
@@ -11,7 +13,10 @@ import { CODEC_BITS, CodecId, type Plan, type Summary } from "./plan.ts";
 /** Beyond this share of changed vbuckets another codec is always smaller. */
 const MOST_CHANGED = 0.5;
 
-/** The divisor of the Golomb code for `changed` changes in `vbuckets` vbuckets: about ln 2 × mean gap. */
+/**
+ * The divisor of the Golomb code for `changed` changes in `vbuckets` vbuckets: about ln 2 × mean
+ * gap.
+ */
 function divisor(vbuckets: number, changed: number): number {
   return Math.max(1, Math.round((Math.LN2 * vbuckets) / changed));
 }

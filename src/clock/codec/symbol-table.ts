@@ -6,7 +6,9 @@ import { assert } from "../../base/assert.ts";
 /** log2 of {@link SLOTS}. */
 export const SLOT_BITS = 12;
 
-/** The slots that the symbols of a table share: a symbol with `n` of them costs log2(4096/n) bits. */
+/**
+ * The slots that the symbols of a table share: a symbol with `n` of them costs log2(4096/n) bits.
+ */
 export const SLOTS = 1 << SLOT_BITS;
 
 /** Symbols of one table, at most. */
@@ -29,8 +31,8 @@ export interface SymbolTable {
 }
 
 /**
- * Shares the slots in proportion to `weights`. A weight above zero gets at least one slot; zero gets
- * none. Uses nothing but exactly defined arithmetic: every machine makes the same table.
+ * Shares the slots in proportion to `weights`. A weight above zero gets at least one slot; zero
+ * gets none. Uses nothing but exactly defined arithmetic: every machine makes the same table.
  *
  * @param weights 1 to 256 numbers, not negative, at least one above zero
  */

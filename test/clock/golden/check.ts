@@ -1,4 +1,5 @@
-// Checks the golden bytes on the runtime that runs this, and which zstd it takes: for the other runtime.
+// Checks the golden bytes on the runtime that runs this, and which zstd it takes: for the other
+// runtime.
 
 import {
   prepareZstd,

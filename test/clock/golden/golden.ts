@@ -1,4 +1,5 @@
-// Bytes that versions of Tidegate have written, and what they mean: what is stored once is read for ever.
+// Bytes that versions of Tidegate have written, and what they mean: what is stored once is read for
+// ever.
 // `v1.json` is never changed; a new layout adds a file beside it. Runs on every runtime.
 
 import { createHash } from "node:crypto";
@@ -27,7 +28,9 @@ export type Golden =
   | { form: "sequence"; name: string; text: string; clock: number[] }
   | { form: "tables"; name: string; sha256: string };
 
-/** A digest of every table of the entropy coder: the same on every machine, or clocks are misread. */
+/**
+ * A digest of every table of the entropy coder: the same on every machine, or clocks are misread.
+ */
 export function digestOfTables(): string {
   const hash = createHash("sha256");
   for (let step = 0; step < GAUSSIAN_STEPS; step++) hash.update(gaussianTable(step).slots);

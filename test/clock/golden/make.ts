@@ -1,4 +1,5 @@
-// Writes the golden bytes of a new version: `bun test/clock/golden/make.ts v2`. Never over an old one.
+// Writes the golden bytes of a new version: `bun test/clock/golden/make.ts v2`. Never over an old
+// one.
 
 import { existsSync, writeFileSync } from "node:fs";
 import { codecNames, encodePayload } from "../../../src/clock/codec/payload.ts";
