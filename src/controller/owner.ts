@@ -274,9 +274,10 @@ export class Owner {
       );
     }
     if (stored.length > 0) {
-      this.#background("journal", journal.recorded(stored, "stored"), (answers) =>
-        this.validation.storedAnswered(stored, answers ?? []),
-      );
+      this.#background("journal", journal.recorded(stored, "stored"), (answers) => {
+        if (answers !== undefined) this.validation.storedAnswered(stored, answers);
+        else this.validation.storedFailed(stored, time.monotonicMs());
+      });
     }
     if (work.heals.length > 0) void this.#heal(work);
     this.#comeBack(work.dueMs);
@@ -310,7 +311,10 @@ export class Owner {
     if (work.clamps.length > 0) {
       try {
         await this.ticker.exclusive(() => aggregator.cut(work.clamps));
-        for (const { vb, seq } of work.clamps) this.ticker.cut(vb, seq);
+        for (const { vb, seq } of work.clamps) {
+          this.validation.clamped(vb, seq);
+          this.ticker.cut(vb, seq);
+        }
       } catch (error) {
         if (isTidegateError(error, "stale_owner")) return this.#lose(error);
         for (const batch of work.heals) this.#healed(batch, undefined);

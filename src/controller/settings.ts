@@ -38,6 +38,9 @@ export const FIRST_STORED_LOOK_MS = 20;
 /** The most mutations in one question to the stored journal. */
 export const MAX_STORED_LOOK = 1024;
 
+/** The pause before a stored journal that could not be read is asked again. */
+export const JOURNAL_RETRY_MS = 250;
+
 /** The most mutations in one call of the healer. One that failed before is healed alone. */
 export const MAX_HEAL_BATCH = 256;
 

@@ -8,6 +8,7 @@ import {
   FIRST_STORED_LOOK_MS,
   HEAL_RETRY_MAX_MS,
   HEAL_RETRY_MIN_MS,
+  JOURNAL_RETRY_MS,
   MAX_HEAL_BATCH,
   MAX_HEALS_IN_FLIGHT,
   MAX_STORED_LOOK,
@@ -65,6 +66,8 @@ export class Validation {
   #askMemory = false;
   #memoryBusy = false;
   #storedBusy = false;
+  /** After a question that failed, the next one waits. */
+  #storedNotBeforeMs = Number.NEGATIVE_INFINITY;
   #heals = 0;
   #clamps: { vb: number; seq: number }[] = [];
   readonly #changed = new ChangedSet();
@@ -181,7 +184,7 @@ export class Validation {
   }
 
   #storedLook(nowMs: number): readonly Pending[] {
-    if (this.#storedBusy) return [];
+    if (this.#storedBusy || nowMs < this.#storedNotBeforeMs) return [];
     const asked: Pending[] = [];
     for (const [stage, queue] of this.#looks.entries()) {
       const offset = this.#lookOffsets[stage] ?? 0;
@@ -215,11 +218,7 @@ export class Validation {
       batches.push(batch);
       this.#heals++;
       for (const { vb, seq } of batch) {
-        const state = this.vbucket(vb);
-        if (seq > state.clock) continue;
-        state.lower(seq - 1);
-        this.#moved.add(vb);
-        this.#clamps.push({ vb, seq: seq - 1 });
+        if (seq <= this.vbucket(vb).clock) this.#clamps.push({ vb, seq: seq - 1 });
       }
     }
     return batches;
@@ -232,6 +231,7 @@ export class Validation {
         const first = queue[0];
         if (first) due = Math.min(due, first.seenMs + (this.#lookOffsets[stage] ?? 0));
       }
+      due = Math.max(due, this.#storedNotBeforeMs);
     }
     if (this.#heals < MAX_HEALS_IN_FLIGHT) {
       for (const pending of this.#failed) due = Math.min(due, pending.retryMs);
@@ -248,23 +248,37 @@ export class Validation {
     this.#recorded(asked, answers);
   }
 
-  /** The answer of the stored journal. An empty answer (it failed) puts the question again later. */
+  /** The answer of the stored journal. */
   storedAnswered(
     asked: readonly Pending[],
     answers: readonly (readonly number[] | undefined)[],
   ): void {
-    this.#storedBusy = false;
     this.#recorded(asked, answers);
-    const failed = answers.length === 0;
+    this.#putBack(asked, (pending, stage) => {
+      // What the clock has passed already has had its time.
+      const late = this.vbucket(pending.vb).passed(pending.seq);
+      return late ? undefined : this.#looks[stage + 1];
+    });
+  }
+
+  /** The stored journal could not be asked: the question is put again after a pause. */
+  storedFailed(asked: readonly Pending[], nowMs: number): void {
+    this.#storedNotBeforeMs = nowMs + JOURNAL_RETRY_MS;
+    this.#putBack(asked, (_, stage) => this.#looks[stage]);
+  }
+
+  /** Puts what still waits into its next queue; where there is none, it is healed. */
+  #putBack(
+    asked: readonly Pending[],
+    queueOf: (pending: Pending, stage: number) => Pending[] | undefined,
+  ): void {
+    this.#storedBusy = false;
     for (const pending of asked) {
       const stage = this.#lookStage.get(pending) ?? 0;
       this.#lookStage.delete(pending);
       if (pending.state !== "waiting") continue;
-      // A question that failed is put again; an answer "no" leads to the next stage, or to a heal.
-      // What the clock has passed already has had its time.
-      const late = this.vbucket(pending.vb).passed(pending.seq);
-      const next = failed ? this.#looks[stage] : late ? undefined : this.#looks[stage + 1];
-      if (next) next.push(pending);
+      const queue = queueOf(pending, stage);
+      if (queue) queue.push(pending);
       else this.#queueHeal(pending);
     }
   }
@@ -330,6 +344,12 @@ export class Validation {
       this.#pending.delete(pending);
       this.#failed.delete(pending);
     }
+  }
+
+  /** Says that a clamp is stored: the clock goes back to it, and the heals may begin. */
+  clamped(vb: number, seq: number): void {
+    this.vbucket(vb).lower(seq);
+    this.#moved.add(vb);
   }
 
   /** Says that the clock of `vb` was moved from outside: a rollback. */

@@ -88,6 +88,7 @@ export function validationStory(): RunCommand {
       heals = [...heals, ...work.heals];
       const text = describe(work);
       answer(recorded);
+      for (const { vb, seq } of work.clamps) core.clamped(vb, seq);
       return text;
     },
     /** Lets time pass until something is to be healed, answering what is asked meanwhile. */
@@ -98,6 +99,7 @@ export function validationStory(): RunCommand {
         if (work.stored.length > 0) stored = work.stored;
         answer(recorded);
         heals = [...heals, ...work.heals];
+        for (const { vb, seq } of work.clamps) core.clamped(vb, seq);
         if (work.heals.length > 0) return `after ${nowMs} ms: ${describe({ ...work, memory: [] })}`;
         const { dueMs } = work.stored.length > 0 ? { dueMs: nowMs } : work;
         if (dueMs === Number.POSITIVE_INFINITY) return "nothing is due";
