@@ -1,6 +1,7 @@
 // Group commit: who shares a transaction, who fails alone, what happens when too much waits.
 
 import { describe, expect, test } from "bun:test";
+import { renameSync } from "node:fs";
 import { isTidegateError, type TidegateError } from "../../src/base/errors.ts";
 import { Connection } from "../../src/bucket/embedded/connection.ts";
 import {
@@ -12,9 +13,11 @@ import { systemTime } from "../../src/runtime/time.ts";
 import {
   bytes,
   fromZero,
+  newDirectory,
   open,
   put,
   readUntil,
+  removeDirectory,
   summary,
   text,
   until,
@@ -213,3 +216,26 @@ describe("checkpoints", () => {
     30_000,
   );
 });
+
+test("checkpoints are still made when their thread can't make them", async () => {
+  const directory = newDirectory();
+  const bucket = await open(directory);
+  // The thread opens the file by its name with the first checkpoint; this connection has it open.
+  const elsewhere = `${directory}-moved`;
+  renameSync(directory, elsewhere);
+  const body = bytes("x".repeat(20_000));
+  for (let round = 0; round < 20; round++) {
+    const keys = Array.from({ length: 50 }, (_, index) => `k${round}:${index}`);
+    await Promise.all(keys.map((key) => bucket.documents.write(write(key, { body }))));
+  }
+  const { documents_checkpoints: made, documents_lost_checkpoint_threads: lost } = bucket.stats();
+  expect(made).toBeGreaterThan(1);
+  expect(lost).toBe(made as number);
+  expect(bucket.stats().documents_failed_checkpoints).toBe(0);
+  expect(bucket.stats().documents_log_frames).toBeLessThan(2048 + 600);
+  await bucket.close();
+  const again = await open(elsewhere);
+  expect(await again.documents.count()).toBe(1000);
+  await again.close();
+  removeDirectory(elsewhere);
+}, 30_000);

@@ -101,7 +101,9 @@ class Model {
 
   casOf(choice: CasChoice, current: bigint | undefined): bigint {
     if (choice === "none") return 0n;
-    return choice === "right" ? (current ?? 0n) : (current ?? 0n) + 1n;
+    if (choice === "right") return current ?? 0n;
+    // An older one: a greater one may be what the next change in the same batch is given.
+    return current === undefined ? 1n : current - 1n;
   }
 
   document(key: string): ModelDocument | undefined {

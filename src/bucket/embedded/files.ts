@@ -167,8 +167,9 @@ function makeDirectory(directory: string): void {
   }
 }
 
-/** Makes names in a directory durable: syncing a file does not. */
+/** Makes names in a directory durable: syncing a file does not. Windows has no such call. */
 function syncDirectory(directory: string): void {
+  if (process.platform === "win32") return;
   const handle = openSync(directory, "r");
   try {
     fsyncSync(handle);

@@ -1,16 +1,22 @@
 // The bounds of the embedded bucket: every queue, page, cache and retry has its limit here.
 
-/** Operations carried out in one transaction, at most. */
+/**
+ * Operations carried out in one transaction, at most. The event loop stands still for a group: about
+ * 25 µs for each insert of 1 KB, 20 µs for an append, and a sync; together some 4 ms.
+ */
 export const MAX_GROUP_OPERATIONS = 128;
 
-/** Bytes written by one transaction, about, at most; one larger operation makes a group of its own. */
+/**
+ * Bytes written by one transaction, about, at most; one larger operation makes a group of its own.
+ * The largest of all, 20 MiB, takes about 50 ms.
+ */
 export const MAX_GROUP_BYTES = 4 * 1024 * 1024;
 
 /** Operations waiting for their group; beyond it a call is refused with `unavailable`. */
 export const MAX_QUEUED_OPERATIONS = 65_536;
 
 /** Bytes waiting for their group; beyond it a call is refused with `unavailable`. */
-export const MAX_QUEUED_BYTES = 256 * 1024 * 1024;
+export const MAX_QUEUED_BYTES = 128 * 1024 * 1024;
 
 /** How long a writer queues for another process's transaction before it gives up. */
 export const BUSY_LIMIT_MS = 30_000;
@@ -19,7 +25,7 @@ export const BUSY_LIMIT_MS = 30_000;
 export const BUSY_FIRST_PAUSE_MS = 1;
 export const BUSY_LONGEST_PAUSE_MS = 20;
 
-/** Memory for pages of each file, in KiB. */
+/** Memory for pages of each file, in KiB, at most: it is taken as pages are used. */
 export const PAGE_CACHE_KIB = 64 * 1024;
 
 /** The page size of both files, in bytes. */

@@ -39,7 +39,12 @@ export class StoreFile implements GroupHooks {
   /** Pages of the write-ahead log that were not in the file after the last group. */
   logFrames = 0;
   /** Counters for `stats()`. */
-  readonly counts = { checkpoints: 0, failed_checkpoints: 0, longest_checkpoint_ms: 0 };
+  readonly counts = {
+    checkpoints: 0,
+    failed_checkpoints: 0,
+    lost_checkpoint_threads: 0,
+    longest_checkpoint_ms: 0,
+  };
 
   constructor(connection: Connection, context: FileContext) {
     this.connection = connection;
@@ -141,21 +146,38 @@ export class StoreFile implements GroupHooks {
   /** Finishes what is queued and lets go of the file. */
   async close(): Promise<void> {
     await this.groups.close();
-    await this.#checkpoints?.close();
-    this.connection.close();
+    try {
+      await this.#checkpoints?.close();
+    } finally {
+      this.connection.close();
+    }
   }
 
   async #checkpoint(): Promise<void> {
     const started = this.time.monotonicMs();
     try {
-      if (this.#checkpoints === undefined) this.connection.checkpoint();
-      else await this.#checkpoints.run();
+      await this.#moveLog();
       this.counts.checkpoints++;
     } catch (error) {
       this.#checkpointFailed(error);
     }
     const took = this.time.monotonicMs() - started;
     this.counts.longest_checkpoint_ms = Math.max(this.counts.longest_checkpoint_ms, took);
+  }
+
+  async #moveLog(): Promise<void> {
+    if (this.#checkpoints !== undefined) {
+      try {
+        await this.#checkpoints.run();
+        return;
+      } catch (error) {
+        // Without its thread the log would grow for ever: better to block the event loop for once.
+        this.counts.lost_checkpoint_threads++;
+        const fields = { err: error, file: this.connection.file };
+        this.#log.warn(fields, "the checkpoint thread failed, checkpointing on the event loop");
+      }
+    }
+    this.connection.checkpoint();
   }
 
   #checkpointFailed(error: unknown): void {
