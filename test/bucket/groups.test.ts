@@ -1,9 +1,10 @@
 // Group commit: who shares a transaction, who fails alone, what happens when too much waits.
 
 import { describe, expect, test } from "bun:test";
-import { renameSync } from "node:fs";
+import { readdirSync, renameSync } from "node:fs";
 import { isTidegateError, type TidegateError } from "../../src/base/errors.ts";
 import { Connection } from "../../src/bucket/embedded/connection.ts";
+import type { EmbeddedBucket } from "../../src/bucket/embedded/embedded-bucket.ts";
 import {
   BUSY_LIMIT_MS,
   MAX_GROUP_OPERATIONS,
@@ -101,6 +102,17 @@ describe("group commit", () => {
       const expected = Array.from({ length: count }, (_, index) => `${index},`).join("");
       expect(text((await bucket.index.get("k"))?.value)).toBe(expected);
       expect((await beside)[0]?.ok).toBe(true);
+    }));
+
+  test("a group is bounded in bytes as well", () =>
+    withBucket(async (bucket) => {
+      const value = new Uint8Array(3_000_000);
+      const before = bucket.stats().index_groups as number;
+      const key = (index: number) => ({ op: "insert" as const, key: `k${index}`, value });
+      await Promise.all(Array.from({ length: 8 }, (_, index) => bucket.index.batch([key(index)])));
+      expect((bucket.stats().index_groups as number) - before).toBe(8);
+      await bucket.index.batch(Array.from({ length: 8 }, (_, index) => key(index + 8)));
+      expect((bucket.stats().index_groups as number) - before).toBe(16);
     }));
 
   test("a batch that fails half-way says that it did", () =>
@@ -217,17 +229,36 @@ describe("checkpoints", () => {
   );
 });
 
+/** Writes a thousand documents: 20 MB, more than two checkpoints' worth. */
+async function load(bucket: EmbeddedBucket): Promise<void> {
+  const body = bytes("x".repeat(20_000));
+  for (let round = 0; round < 20; round++) {
+    const keys = Array.from({ length: 50 }, (_, index) => `k${round}:${index}`);
+    await Promise.all(keys.map((key) => bucket.documents.write(write(key, { body }))));
+  }
+}
+
+test("a closed bucket's files are let go of while another bucket has the thread", () =>
+  withBucket((first, directory) =>
+    withBucket(async (second) => {
+      await Promise.all([load(first), load(second)]);
+      expect(first.stats().documents_checkpoints).toBeGreaterThan(1);
+      expect(second.stats().documents_checkpoints).toBeGreaterThan(1);
+      await first.close();
+      // SQLite removes its log when the last connection is closed.
+      expect(readdirSync(directory).toSorted()).toEqual(["documents.sqlite", "index.sqlite"]);
+      await second.documents.write(write("after"));
+      expect(second.stats().documents_lost_checkpoint_threads).toBe(0);
+    }),
+  ));
+
 test("checkpoints are still made when their thread can't make them", async () => {
   const directory = newDirectory();
   const bucket = await open(directory);
   // The thread opens the file by its name with the first checkpoint; this connection has it open.
   const elsewhere = `${directory}-moved`;
   renameSync(directory, elsewhere);
-  const body = bytes("x".repeat(20_000));
-  for (let round = 0; round < 20; round++) {
-    const keys = Array.from({ length: 50 }, (_, index) => `k${round}:${index}`);
-    await Promise.all(keys.map((key) => bucket.documents.write(write(key, { body }))));
-  }
+  await load(bucket);
   const { documents_checkpoints: made, documents_lost_checkpoint_threads: lost } = bucket.stats();
   expect(made).toBeGreaterThan(1);
   expect(lost).toBe(made as number);
