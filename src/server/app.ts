@@ -86,7 +86,13 @@ function noRoute(call: Call): TidegateError {
   return new TidegateError("not_found", `there is no route ${call.req.method} ${call.req.path}`);
 }
 
-/** The path as it was sent: nothing decoded, so that `%2F` is told from `/`; no slash at its end. */
+/** The paths of attachments, whose names may end with slashes; without the slashes at the end. */
+const ATTACHMENT_PATH = /^\/[^/]+\/(?:[^_/][^/]*|_design\/[^/]+)\/+[^/]/;
+
+/**
+ * The path as it was sent: nothing decoded, so that `%2F` is told from `/`. Slashes at its end are
+ * left out, unless they belong to an attachment's name (PouchDB does not encode them).
+ */
 function pathOf(request: Request): string {
   const { url } = request;
   const start = url.indexOf("/", url.indexOf("://") + 3);
@@ -96,6 +102,8 @@ function pathOf(request: Request): string {
     const at = url.indexOf(mark, start);
     if (at >= 0 && at < end) end = at;
   }
+  const path = url.slice(start, end);
+  if (!path.endsWith("/") || ATTACHMENT_PATH.test(path)) return path;
   while (end - start > 1 && url[end - 1] === "/") end--;
   return url.slice(start, end);
 }

@@ -1,17 +1,25 @@
-// Documents that another program writes with the SDK, while gateways run.
+// Documents that another program writes with the SDK, while gateways run. IMPORT_DOCUMENTS (2,000)
+// sets how many.
 
 import { afterEach, beforeEach, expect, test } from "bun:test";
-import { connect } from "couchbase";
+import { type Cluster, connect } from "couchbase";
 import type { OpenDatabase } from "../../src/gateway/database.ts";
 import { ADMIN, CouchbaseWorld, indexDifferences } from "./gateways.ts";
 
-const DOCUMENTS = Number(process.env.IMPORT_DOCUMENTS ?? 10_000);
+const DOCUMENTS = Number(process.env.IMPORT_DOCUMENTS ?? 2000);
 
 let world: CouchbaseWorld;
 beforeEach(async () => {
   world = await CouchbaseWorld.start();
 });
 afterEach(() => world.close());
+
+function anotherProgram(): Promise<Cluster> {
+  return connect(world.connectionString.replace("/places", ""), {
+    ...world.cluster.user,
+    timeouts: { kvTimeout: 30_000 },
+  });
+}
 
 /** Reads a live feed of `database` until it has a row of each of `count` documents. */
 async function readRows(database: OpenDatabase, count: number): Promise<Map<string, string>> {
@@ -33,7 +41,7 @@ async function readRows(database: OpenDatabase, count: number): Promise<Map<stri
 test("each document is imported once, indexed, and streamed to a reader", async () => {
   const first = await world.gateway();
   const second = await world.gateway();
-  const program = await connect(world.connectionString.replace("/places", ""), world.cluster.user);
+  const program = await anotherProgram();
   const collection = program.bucket("places").defaultCollection();
   const reading = readRows(second, DOCUMENTS);
   for (let n = 0; n < DOCUMENTS; n += 250) {
@@ -51,7 +59,7 @@ test("each document is imported once, indexed, and streamed to a reader", async 
 
 test("what the program then changes, deletes and keeps beside the body is told and kept", async () => {
   const database = await world.gateway();
-  const program = await connect(world.connectionString.replace("/places", ""), world.cluster.user);
+  const program = await anotherProgram();
   const collection = program.bucket("places").defaultCollection();
   const saved = await database.documents.put(ADMIN, "mine", { n: 1, channels: ["a"] });
   await collection.upsert("mine", { n: 2, channels: ["b"] });

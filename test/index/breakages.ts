@@ -1,6 +1,20 @@
 // The index broken on purpose, each time so that a test of this folder must notice.
 
-import type { Breakage, Edit } from "../breakages/breakage.ts";
+/** One edit of a file; `find` must be there exactly once. */
+interface Edit {
+  readonly file: string;
+  readonly find: string;
+  readonly replace: string;
+}
+
+/** A breakage, as test/breakages/run.ts tries them. */
+interface Breakage {
+  readonly invariant: string;
+  readonly what: string;
+  readonly edits: readonly Edit[];
+  readonly test: string;
+  readonly fails: string;
+}
 
 function breakage(
   invariant: string,

@@ -8,9 +8,9 @@ import type { Connection, Query } from "./connection.ts";
 import { MAX_FAILOVER_ENTRIES } from "./limits.ts";
 
 /**
- * What is known of the vbuckets: a copy in memory of the tables, right as long as `load` is called
- * after each change by another process, and after each transaction that failed. Seqs given to mutations count in memory at once, and are
- * written by `save` at the end of the transaction.
+ * What is known of the vbuckets: a copy in memory of the tables, right as long as `load` is
+ * called after each change by another process, and after each transaction that failed. Seqs given
+ * to mutations count in memory at once, and are written by `save` at the end of the transaction.
  */
 export class VbucketTable {
   /** The highest seq of each vbucket. */
