@@ -37,7 +37,7 @@ function bulkOf(port: number, documents: number): Job & { job: "bulk" } {
 }
 
 async function record(load: string, directory: string): Promise<string> {
-  const runtimeArgs = ["--cpu-prof", `--cpu-prof-dir=${directory}`, "--cpu-prof-interval=250"];
+  const runtimeArgs = ["--cpu-prof", `--cpu-prof-dir=${directory}`, "--cpu-prof-interval=500"];
   const target = await startTarget("tidegate", { runtimeArgs });
   try {
     await target.createDatabase("profile", { syncFunction: SYNC_FUNCTION });

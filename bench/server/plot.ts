@@ -14,7 +14,9 @@ const COLORS = ["#0b6e99", "#d98c2b", "#b9b2a6", "#8a6d9e"];
 
 /** The SVG text. `title` says what ran where. */
 export function plotOf(lines: readonly Line[], kinds: readonly string[], title: string): string {
-  const drawn = lines.filter((line) => line.unit !== "MiB" && !line.name.startsWith("  "));
+  const drawn = lines.filter(
+    (line) => (line.unit === "/s" || line.unit === "ms") && !line.name.startsWith("  "),
+  );
   const parts: string[] = [];
   let y = TOP;
   for (const line of drawn) {

@@ -6,7 +6,7 @@ import type { Measured } from "./phases.ts";
 /** One line of the report. */
 export interface Line {
   readonly name: string;
-  readonly unit: "/s" | "ms" | "MiB";
+  readonly unit: "/s" | "ms" | "µs" | "MiB";
   /** Target's kind -> value; not there when it was not measured. */
   readonly values: Readonly<Record<string, number | undefined>>;
   /** A remark on a value: target's kind -> text. */
@@ -69,6 +69,10 @@ export function linesOf(all: readonly Measured[]): Line[] {
       line(`PUT to row, ${when}, p50`, "ms", (m) => m.latency[rate]?.row.p50, { ...aim, remarks }),
       line(`PUT to row, ${when}, p99`, "ms", (m) => m.latency[rate]?.row.p99, { remarks }),
     );
+  }
+  for (const phase of ["saves", "bulk 500", "changes"]) {
+    const what = phase === "changes" ? "a row" : phase === "saves" ? "a save" : "a bulk save";
+    lines.push(line(`processor time of ${what}`, "µs", (m) => m.cpuMicros[phase]));
   }
   lines.push(line("memory, most in use", "MiB", (m) => Math.max(...Object.values(m.peakMiB))));
   return lines;
