@@ -25,7 +25,7 @@ export function measureUser(clocks: readonly Clock[]): UserResult {
   let segments = 0;
   let writer = new SegmentWriter(SEGMENT_BYTES);
   for (const [index, clock] of clocks.entries()) {
-    if (writer.length >= SEGMENT_BYTES) {
+    if (writer.isFull(SEGMENT_BYTES)) {
       segments += writer.length;
       writer = new SegmentWriter(SEGMENT_BYTES);
     }

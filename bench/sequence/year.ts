@@ -141,7 +141,7 @@ export async function measureYear(say: (text: string) => void): Promise<YearResu
         writer.add(writer.encode(tick, clock.slice()));
         ticks.push(tick);
         made.ticks++;
-        if (writer.length >= closedAt) await flush();
+        if (writer.isFull(closedAt)) await flush();
       }
       await flush();
       levels.push(made);

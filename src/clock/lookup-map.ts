@@ -210,7 +210,7 @@ class SegmentedLookupMap implements TickHistory {
 
   async #write(tick: Tick, clock: Clock): Promise<void> {
     const tail = this.#tail;
-    if (tail !== undefined && tail.writer.length < OPEN_SEGMENT_BYTES) {
+    if (tail !== undefined && !tail.writer.isFull(OPEN_SEGMENT_BYTES)) {
       const record = tail.writer.encode(tick, clock);
       // Should it fail, nobody knows what the segment ends with: the next tick begins a new one.
       this.#tail = undefined;
@@ -298,10 +298,7 @@ class SegmentedLookupMap implements TickHistory {
         return { tick: segment.tickAt(index), clock: segment.clockAt(index) };
       } catch (error) {
         if (!(error instanceof MalformedBytes)) throw error;
-        this.#log.warn(
-          { key: ref.key, tick: segment.tickAt(index), damage: error.message },
-          "a tick's clock is damaged: it rounds down",
-        );
+        this.#store.reportDamage(ref, segment.tickAt(index), error.message);
       }
     }
     return undefined;

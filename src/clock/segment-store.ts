@@ -11,8 +11,11 @@ import type { Tick } from "./tick.ts";
 /** Every segment's key starts with this. */
 export const SEGMENT_PREFIX = "tick:";
 
-/** Segments held in memory as read, per map. A segment has about 16 KB. */
-const MAX_CACHED_SEGMENTS = 32;
+/** Bytes of segments held in memory as read, per map; the one read last always is. */
+const MAX_CACHED_BYTES = 1024 * 1024;
+
+/** Damaged ticks that are remembered as reported, so that the log is not filled with them. */
+const MAX_REPORTED = 1000;
 
 /** Keys listed at once at the start. */
 const KEYS_PAGE = 1000;
@@ -51,6 +54,8 @@ export class SegmentStore {
   #refs: SegmentRef[] = [];
   /** In the order of their last use. */
   readonly #cache = new Map<string, Segment>();
+  #cachedBytes = 0;
+  readonly #reported = new Set<string>();
 
   constructor(collection: KeyValueCollection, vbuckets: number, log: Log) {
     this.#collection = collection;
@@ -114,7 +119,7 @@ export class SegmentStore {
     if (!result?.ok) {
       throw new TidegateError("unavailable", `${ref.key} could not be written: ${result?.refusal}`);
     }
-    this.#cache.delete(ref.key);
+    this.forget(ref);
     this.#add(ref);
   }
 
@@ -122,28 +127,44 @@ export class SegmentStore {
   async remove(refs: readonly SegmentRef[]): Promise<void> {
     await this.#collection.batch(refs.map(({ key }) => ({ op: "remove", key })));
     const gone = new Set(refs.map(({ key }) => key));
-    for (const key of gone) this.#cache.delete(key);
+    for (const key of gone) this.#forget(key);
     this.#refs = this.#refs.filter(({ key }) => !gone.has(key));
   }
 
   /** Keeps a segment in memory, in place of an older reading of it. */
   put(ref: SegmentRef, segment: Segment): void {
-    this.#cache.delete(ref.key);
+    this.forget(ref);
     this.#cache.set(ref.key, segment);
-    if (this.#cache.size > MAX_CACHED_SEGMENTS) {
-      this.#cache.delete(this.#cache.keys().next().value!);
+    this.#cachedBytes += segment.bytes;
+    while (this.#cachedBytes > MAX_CACHED_BYTES && this.#cache.size > 1) {
+      this.#forget(this.#cache.keys().next().value!);
     }
   }
 
   /** Takes a segment off the list: it is gone. */
   drop(ref: SegmentRef): void {
-    this.#cache.delete(ref.key);
+    this.forget(ref);
     this.#refs = this.#refs.filter(({ key }) => key !== ref.key);
   }
 
   /** Forgets what is in memory of a segment: another node may have appended to it. */
   forget(ref: SegmentRef): void {
-    this.#cache.delete(ref.key);
+    this.#forget(ref.key);
+  }
+
+  #forget(key: string): void {
+    this.#cachedBytes -= this.#cache.get(key)?.bytes ?? 0;
+    this.#cache.delete(key);
+  }
+
+  /** Says in the log that a tick's clock is damaged, once for each. */
+  reportDamage(ref: SegmentRef, tick: Tick, damage: string): void {
+    const name = `${ref.key} ${tick}`;
+    if (this.#reported.has(name)) return;
+    if (this.#reported.size >= MAX_REPORTED) this.#reported.clear();
+    this.#reported.add(name);
+    const fields = { key: ref.key, tick, damage };
+    this.#log.warn(fields, "a tick's clock is damaged: it rounds down");
   }
 
   /** The segment as it was read last, or from the collection; undefined when it is gone. */
@@ -164,10 +185,9 @@ export class SegmentStore {
     if (found === undefined) return undefined;
     const segment = new Segment(found.value, this.#vbuckets);
     if (segment.damage !== undefined) {
-      this.#log.warn(
-        { key: ref.key, damage: segment.damage, records: segment.size },
-        "a tick segment is damaged: its ticks beyond the damage round down",
-      );
+      // What lies beyond cannot be told: it rounds down to the last tick before the damage.
+      const last = segment.size === 0 ? ref.first : segment.tickAt(segment.size - 1);
+      this.reportDamage(ref, last, `after this tick: ${segment.damage}`);
     }
     return segment;
   }

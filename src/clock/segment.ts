@@ -29,6 +29,9 @@ const MAX_CHAIN_COST = 3;
 /** How many records follow a checkpoint or a leap, at most, however cheap they are. */
 const MAX_CHAIN = 32;
 
+/** A segment is not closed before it is this many times as long as its first record. */
+const MIN_FIRST_RECORDS = 4;
+
 /** The longest distance of two ticks that a change carries, in milliseconds: 49 days. */
 const MAX_GAP = 0xffffffff;
 
@@ -95,6 +98,12 @@ export class SegmentWriter {
   /** The bytes so far. */
   get length(): number {
     return this.#bytes.length;
+  }
+
+  /** Whether it has `bytes`, and a few times those of its first record, which large clocks need. */
+  isFull(bytes: number): boolean {
+    const first = this.#first?.bytes.length ?? 0;
+    return this.length >= Math.max(bytes, first * MIN_FIRST_RECORDS);
   }
 
   /** The segment so far, as a view: adding to it leaves these bytes as they are. */
@@ -199,6 +208,11 @@ export class Segment {
   /** The bytes that the clock of record `index` takes. */
   bytesAt(index: number): number {
     return this.#payloads[index]!.length;
+  }
+
+  /** The bytes of all clocks together. */
+  get bytes(): number {
+    return this.#payloads.reduce((sum, payload) => sum + payload.length, 0);
   }
 
   /** The last record whose tick is at most `tick`; -1 when there is none. */

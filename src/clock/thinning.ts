@@ -104,7 +104,7 @@ export class Thinner {
       const segment = await this.#store.peek(ref);
       if (segment !== undefined) this.#offer(keeper, ref, segment, end);
       done.push(ref);
-      if (writer.length >= SEGMENT_BYTES) break;
+      if (writer.isFull(SEGMENT_BYTES)) break;
     }
     keeper.close();
     // First the new, then without the old: in between, a tick is found in either.

@@ -149,6 +149,25 @@ describe("the lookup map", () => {
     });
   });
 
+  test("large clocks are not written whole with each tick", async () => {
+    await withMap(async ({ index, open }) => {
+      const next = random(13);
+      let clock: Clock = Float64Array.from({ length: 65_536 }, () => poisson(next, 1000));
+      const ticks = Array.from({ length: 40 }, (_, at) => {
+        clock = clock.map((seq, vb) => seq + (vb % 1000 === at ? 1 : 0));
+        return { tick: (START + at * 25) as Tick, clock };
+      });
+      const map = await open();
+      for (const { tick, clock: each } of ticks) await map.append(tick, each);
+      const keys = await segmentKeys(index);
+      const values = await index.getMany(keys);
+      const bytes = values.reduce((sum, found) => sum + (found?.value.length ?? 0), 0);
+      expect(bytes).toBeLessThan(70_000);
+      const opened = await open();
+      for (const pair of ticks) expect(await opened.resolve(pair.tick)).toEqual(pair);
+    }, 65_536);
+  });
+
   test("another node's ticks are seen, and its thinning does not lose any", async () => {
     await withMap(async ({ time, open }) => {
       const policy = [{ olderThanMs: 10_000, keepEveryMs: 1000 }];
