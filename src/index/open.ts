@@ -221,9 +221,10 @@ export class Index implements IndexWriter, IndexReader, Journal {
       if (!this.branches.add(point)) continue;
       fresh = true;
       this.#tail.distrust(point.vb);
-      // What was stable beyond the cut is not: its numbers are given to other mutations.
+      // Nothing counts as stable until the controller has checked the vbucket again: numbers beyond
+      // the cut go to other mutations, and what a lost one had superseded may never have been written.
       this.#stable = this.#stable.slice();
-      this.#stable[point.vb] = Math.min(this.#stable[point.vb]!, point.seq);
+      this.#stable[point.vb] = 0;
     }
     if (fresh) this.documents.distrust();
     return fresh;

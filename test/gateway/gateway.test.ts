@@ -6,12 +6,13 @@ import { mkdirSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { silentLog } from "../../src/base/log.ts";
+import { Problems } from "../../src/controller/problems.ts";
+import { EMPTY_SYNC_RESULT } from "../../src/documents/sync-port.ts";
 import { type OpenGateway, openGateway } from "../../src/gateway/gateway.ts";
-import { MAX_INDEX_BACKLOG } from "../../src/gateway/index-feeder.ts";
+import { IndexFeeder, MAX_INDEX_BACKLOG } from "../../src/gateway/index-feeder.ts";
 import type { DatabaseSettings } from "../../src/gateway/types.ts";
 import { systemRandom } from "../../src/runtime/random.ts";
 import { systemTime } from "../../src/runtime/time.ts";
-import { withBench } from "../simulation/support.ts";
 import { ADMIN } from "../simulation/world.ts";
 
 const DEFAULTS = { guest: false } as const;
@@ -196,26 +197,45 @@ test("a second gateway on the same directory serves reads and writes, and takes 
   });
 });
 
-test("saves wait while the index is too far behind, and none is lost", async () => {
-  await withBench({}, async (b) => {
-    const count = MAX_INDEX_BACKLOG + 2000;
-    const documents = Array.from({ length: count }, (_, i) => ({
-      _id: `doc${i}`,
-      channels: ["A"],
-    }));
-    let most = 0;
-    const watch = b.time.every(1, () => {
-      most = Math.max(most, b.database.feeder.underWay);
-    });
-    // All at once: far more than the index takes in one go.
-    await Promise.all([b.bulk(documents.slice(0, 3100)), b.bulk(documents.slice(3100))]);
-    watch();
-    await b.settle();
-    expect(most).toBeLessThan(MAX_INDEX_BACKLOG + 1200);
-    expect((await b.all()).rows).toHaveLength(count);
-    expect(b.database.feeder.counts.delayed).toBeGreaterThan(0);
-    expect(b.database.feeder.counts.failed).toBe(0);
-  });
+test("saves wait while the index is too far behind, and go on when it has caught up", async () => {
+  const waiting: (() => void)[] = [];
+  const writer = { write: () => new Promise<void>((resolve) => waiting.push(resolve)) };
+  const feeder = new IndexFeeder(writer, new Problems(systemTime(), silentLog));
+  const mutation = { vb: 0, vbuuid: "", docId: "x", revId: "1-a", flags: 0, supersedes: 0 };
+  let runs = 0;
+  const counted = feeder.paced(() => ({
+    run: () => {
+      runs++;
+      return EMPTY_SYNC_RESULT;
+    },
+  }));
+  const input = { docJson: "{}", oldDocJson: null, meta: { xattrs: {} }, actor: ADMIN };
+  for (let seq = 1; seq <= MAX_INDEX_BACKLOG; seq++) {
+    expect(counted.run(input)).toBe(EMPTY_SYNC_RESULT);
+    feeder.saved({ ...mutation, seq, channels: [], removals: [] });
+  }
+  const delayed = counted.run(input);
+  await Promise.resolve();
+  expect([runs, feeder.underWay]).toEqual([MAX_INDEX_BACKLOG, MAX_INDEX_BACKLOG]);
+  waiting.shift()?.();
+  expect(await delayed).toBe(EMPTY_SYNC_RESULT);
+  expect(feeder.counts).toEqual({ fed: MAX_INDEX_BACKLOG, failed: 0, delayed: 1 });
+});
+
+test("an index write that fails is counted, shown, and healed by the controller", async () => {
+  let failing = true;
+  const writer = { write: () => (failing ? Promise.reject(new Error("full")) : Promise.resolve()) };
+  const problems = new Problems(systemTime(), silentLog);
+  const feeder = new IndexFeeder(writer, problems);
+  const mutation = { vb: 0, seq: 1, vbuuid: "", docId: "x", revId: "1-a", flags: 0, supersedes: 0 };
+  feeder.saved({ ...mutation, channels: [], removals: [] });
+  await new Promise((resolve) => setImmediate(resolve));
+  expect(feeder.counts.failed).toBe(1);
+  expect(problems.list()).toMatchObject([{ part: "index writes", message: "full" }]);
+  failing = false;
+  feeder.saved({ ...mutation, channels: [], removals: [] });
+  await new Promise((resolve) => setImmediate(resolve));
+  expect(problems.list()).toEqual([]);
 });
 
 test("what a closed gateway is asked is refused", async () => {
