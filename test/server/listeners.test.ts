@@ -145,6 +145,15 @@ describe("the admin listener", () => {
   });
 });
 
+test("settings are shown without their secrets", async () => {
+  const couchbase = { username: "gateway", password: "hunter2" };
+  const other = await startFixture({ couchbase });
+  const { text, json } = await request("GET", `${other.admin}/_config`);
+  expect(json).toMatchObject({ couchbase: { username: "gateway", password: "(secret)" } });
+  expect(text).not.toContain("hunter2");
+  await other.close();
+});
+
 describe("the demo's page", () => {
   test("may run its own script and nothing else", async () => {
     const { headers, text } = await request("GET", `${fixture.public}/_demo`);
