@@ -1,9 +1,9 @@
 // What the channel index costs by itself, over the embedded bucket: CPU and bytes for a mutation,
-// entries read a second, and what a live tick reads however long the history is; computed shapes beside
-// the two fixed ones in the same run. All times are CPU time of this process, so that what else the
-// machine does matters little; the bucket works in this process too.
-// Run: bun bench/index.ts [mutations=50000] [write|read|live|sparse …]. What it prints is also one line
-// of JSON at the end.
+// entries read a second, and what a live tick reads however long the history is; computed shapes
+// beside the two fixed ones in the same run. All times are CPU time of this process, so that what
+// else the machine does matters little; the bucket works in this process too. Run: bun
+// bench/index.ts [mutations=50000] [write|read|live|sparse …]. What it prints is also one line of
+// JSON at the end.
 
 import { mkdtempSync, readdirSync, rmSync, statSync } from "node:fs";
 import { cpus, tmpdir } from "node:os";
@@ -136,7 +136,7 @@ async function readRate(bucket: EmbeddedBucket, name: string, high: Clock): Prom
   }
 }
 
-/** What the index itself costs: the same writes over a collection that only holds bytes in memory. */
+/** What the index itself costs: the same writes over a collection that only holds bytes. */
 async function writeToMemory(): Promise<void> {
   const values = new Map<string, Uint8Array[]>();
   const apply = ({ op, key, ...rest }: KeyValueOperation): KeyValueResult => {

@@ -1,8 +1,8 @@
 // Takes blocks of which nothing stays out of the index: the block goes first, then its name in the
-// list. Both by CAS against what was read before, the list first of all: a writer that finds the block
-// gone lists it again before it makes it, and then the list's CAS does not match any more, or the
-// writer's record comes behind the new list. So a block with data is always listed; a listed block
-// that does not exist is harmless.
+// list. Both by CAS against what was read before, the list first of all: a writer that finds the
+// block gone lists it again before it makes it, and then the list's CAS does not match any more, or
+// the writer's record comes behind the new list. So a block with data is always listed; a listed
+// block that does not exist is harmless.
 
 import { Buffer } from "node:buffer";
 import type { KeyValueOperation } from "../bucket/bucket.ts";

@@ -1,5 +1,6 @@
-// The branches of every vbucket, numbered in the order in which they were stored: entries name their
-// branch by that number. Ordinal 0 is the branch from before the first rollback that was seen.
+// The branches of every vbucket, numbered in the order in which they were stored: entries name
+// their branch by that number. Ordinal 0 is the branch from before the first rollback that was
+// seen.
 //
 //   branches document, a frame's payload = (vb varint | seq varint | vbuuid: length, text) ...
 
@@ -76,9 +77,9 @@ export class BranchTable {
   }
 
   /**
-   * The ordinal of the branch that `seq` belongs to in the history of branch `vbuuid`. A branch that
-   * is not known counts as the first: should it be a newer one, what is written is dead as soon as
-   * the branch is known, and healed.
+   * The ordinal of the branch that `seq` belongs to in the history of branch `vbuuid`. A branch
+   * that is not known counts as the first: should it be a newer one, what is written is dead as
+   * soon as the branch is known, and healed.
    */
   ordinal(vb: number, vbuuid: string, seq: number): number {
     const points = this.#points.get(vb);

@@ -1,15 +1,17 @@
 // Compaction: rewrites documents that the stable clock has passed, so that a read costs by the size
-// of its answer and not of the history. Superseded entries and those of dead branches go, what remains
-// is sorted and compressed into one chunk. Replaced by CAS: what was appended meanwhile is not lost.
+// of its answer and not of the history. Superseded entries and those of dead branches go, what
+// remains is sorted and compressed into one chunk. Replaced by CAS: what was appended meanwhile is
+// not lost.
 //
-// Why a reader is right before, during and after it: an entry goes only when a newer one of the same
-// document in the same channel is in the stable clock. A reader of (S, T] whose T is before the newer
-// one may get neither, or (from its cache, or in the middle of a round) an even older one; but its next
-// interval begins at T and ends at or beyond the stable clock, and has the newer one. So nothing is
-// missed; what was not sent, or sent late, is obsolete. Nothing is sent twice: intervals do not overlap.
+// Why a reader is right before, during and after it: an entry goes only when a newer one of the
+// same document in the same channel is in the stable clock. A reader of (S, T] whose T is before
+// the newer one may get neither, or (from its cache, or in the middle of a round) an even older
+// one; but its next interval begins at T and ends at or beyond the stable clock, and has the newer
+// one. So nothing is missed; what was not sent, or sent late, is obsolete. Nothing is sent twice:
+// intervals do not overlap.
 //
-// Records go before entries: an entry goes from a channel only when all records of its document up to
-// the superseding one are gone from the sequence documents. After a rollback that cuts off the
+// Records go before entries: an entry goes from a channel only when all records of its document up
+// to the superseding one are gone from the sequence documents. After a rollback that cuts off the
 // superseding mutation, the journal then says of the one before that it has no record, and it is
 // healed. Were its record there without its entries, it would be lost.
 
@@ -68,8 +70,9 @@ interface Pass {
   /** Nothing beyond this clock is touched, and nothing beyond it supersedes. */
   readonly upTo: Clock;
   /**
-   * The seqs of each vbucket of the column, ascending, whose entries were seen to be superseded. What
-   * was not seen then stays: it was healed since, below a stable clock that had promised too much.
+   * The seqs of each vbucket of the column, ascending, whose entries were seen to be superseded.
+   * What was not seen then stays: it was healed since, below a stable clock that had promised too
+   * much.
    */
   readonly superseded: Map<number, Float64Array>;
   /** For `*`: lowered to where superseded records may remain. */
@@ -117,8 +120,8 @@ export class Compactor {
 
   /**
    * Goes on with the round under way, or begins one when enough has changed. Gives whether there is
-   * nothing left to do. Not to be called again before it has ended. Only one node should do it for a
-   * bucket, the one whose controller hears of rollbacks.
+   * nothing left to do. Not to be called again before it has ended. Only one node should do it for
+   * a bucket, the one whose controller hears of rollbacks.
    */
   async compact(stable: Clock, budget: CompactionBudget): Promise<boolean> {
     if (!this.#round && !budget.always && !this.#due(stable)) return true;

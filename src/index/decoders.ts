@@ -55,7 +55,7 @@ export const rootDecoder: Decoder<readonly ListWindow[]> = {
   sizeOf: (windows) => windows.length * 48,
 };
 
-/** The blocks of one shape in a list window: their places in the window's grid, sorted, each once. */
+/** The blocks of one shape in a list window: their places in its grid, sorted, each once. */
 export interface ListedShape {
   readonly shape: Shape;
   readonly places: Uint32Array;

@@ -1,5 +1,5 @@
-// How dense each channel is, and so which shape its next blocks take. In memory only: after a restart
-// a channel's density is learned from the shape of its newest block.
+// How dense each channel is, and so which shape its next blocks take. In memory only: after a
+// restart a channel's density is learned from the shape of its newest block.
 
 import {
   GAP_WEIGHT,

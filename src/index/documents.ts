@@ -1,5 +1,6 @@
 // The index's documents as they are fetched: decoded, kept in a cache of bounded size, and decoded
-// further as they grow. Knows when a document in the cache needs no fetch. Says loudly what is damaged.
+// further as they grow. Knows when a document in the cache needs no fetch. Says loudly what is
+// damaged.
 
 import type { Log } from "../base/log.ts";
 import type { KeyValueCollection, StoredValue } from "../bucket/bucket.ts";
@@ -19,8 +20,8 @@ import { checkChannel } from "./list-codec.ts";
 /** How the frames of one kind of document are decoded. */
 export interface Decoder<T> {
   /**
-   * Adds what `frames` say to `previous`, which stays as it is. Damage inside a frame whose checksum
-   * is right goes to `damaged`.
+   * Adds what `frames` say to `previous`, which stays as it is. Damage inside a frame whose
+   * checksum is right goes to `damaged`.
    */
   decode(
     frames: readonly Frame[],
@@ -36,8 +37,8 @@ export interface Decoder<T> {
 export interface Wanted<T> {
   readonly key: string;
   /**
-   * What the document covers: it needs no fetch when it is known to have everything of that. Without
-   * it, the document is always fetched.
+   * What the document covers: it needs no fetch when it is known to have everything of that.
+   * Without it, the document is always fetched.
    */
   readonly range?: Range;
   readonly decoder: Decoder<T>;

@@ -2,7 +2,8 @@
 // Numbers are stored as distances from the range that the document covers.
 //
 //   chunk = count varint | entries
-//   entry = head 1 | [vb - vbFrom varint, when the range has several vbuckets] | seq - seqFrom varint
+//   entry = head 1 | [vb - vbFrom varint, when the range has several vbuckets]
+//         | seq - seqFrom varint
 //         | [branch varint] | [seq - supersedes zigzag varint] | doc id: length varint, UTF-8
 //         | rev id | [channels: count varint, hashes of 4 bytes; in sequence documents only]
 //   head  = flags (bits 0-2) | 8 a branch follows | 16 supersedes follows | 32 the rev id is text
@@ -55,7 +56,7 @@ export function packIdentity(docId: string, revId: string): Identity {
   return { bytes: scratch.slice(), textRev };
 }
 
-/** Packs `generation-32 digits`; gives false, and writes nothing, when `rev` is not of that form. */
+/** Packs `generation-32 digits`; gives false, and writes nothing, when `rev` is another form. */
 function packRev(writer: PackWriter, rev: string): boolean {
   const dash = rev.length - HASH_DIGITS - 1;
   if (dash < 1 || dash > MAX_PACKED_GENERATION_DIGITS || rev.charCodeAt(dash) !== 0x2d)
@@ -128,7 +129,7 @@ function unzigzag(value: number): number {
 
 const revText = Buffer.alloc(MAX_PACKED_GENERATION_DIGITS + 1 + HASH_DIGITS);
 
-/** The entries of one or more chunks, found but not yet unpacked: what a reader filters and sorts. */
+/** The entries of some chunks, found but not yet unpacked: what a reader filters and sorts. */
 export class EntryTable {
   readonly count: number;
   readonly vb: Uint16Array;

@@ -1,7 +1,8 @@
 // The outside of every document of the index: a header, then frames, each appended as one piece and
 // checked by itself. What is inside a frame is the business of the codecs beside this file.
 //
-//   document = version 1 | kind 1 | generation varint | length varint | header body | crc32 4 | frames
+//   document = header | frames
+//   header   = version 1 | kind 1 | generation varint | length varint | body | crc32 4
 //   frame    = mark 1 | length varint | crc32 of mark and payload 4 | payload
 //   mark     = 0xE1 plain | 0xE2 zstd
 
@@ -116,14 +117,15 @@ export function encodeFrame(payload: Uint8Array, compress = false): Uint8Array<A
 export const FRAME_ROOM = 16;
 
 /**
- * The bytes of one plain frame around the payload that `writer` holds from {@link FRAME_ROOM} on: the
- * hot path's way, without copies.
+ * The bytes of one plain frame around the payload that `writer` holds from {@link FRAME_ROOM} on:
+ * the hot path's way, without copies.
  */
 export function framed(writer: PackWriter): Uint8Array<ArrayBuffer> {
   const end = writer.length;
   const sum = crc32(writer.bytes.subarray(FRAME_ROOM, end), PLAIN);
   const length = end - FRAME_ROOM;
-  // The length's varint has as many bytes as fit it: what is before the payload begins so far ahead.
+  // The length's varint has as many bytes as fit it: what is before the payload begins so far
+  // ahead.
   const from = FRAME_ROOM - 5 - varintBytes(length);
   writer.length = from;
   writer.byte(PLAIN);
@@ -158,8 +160,8 @@ function frameAt(document: Uint8Array, at: number): Frame | string {
 }
 
 /**
- * The frames of `document` from `at` on. What can't be read is given to `damaged`, and skipped up to
- * the next frame that can.
+ * The frames of `document` from `at` on. What can't be read is given to `damaged`, and skipped up
+ * to the next frame that can.
  */
 export function readFrames(
   document: Uint8Array,

@@ -81,7 +81,7 @@ export class Gathering {
     }
   }
 
-  /** The entries gathered, vbucket by vbucket, as numbers of their tables and of their places there. */
+  /** The entries gathered, vbucket by vbucket: the numbers of their tables, and places there. */
   *#ordered(): Generator<Ordered> {
     const starts = new Uint32Array(this.#counts.length + 1);
     for (let i = 0; i < this.#counts.length; i++) starts[i + 1] = starts[i]! + this.#counts[i]!;

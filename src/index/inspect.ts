@@ -73,7 +73,8 @@ const describers: Readonly<Record<number, Describer>> = {
     const { channel, window } = readListHeader(header);
     const length = 2 ** window.bits;
     const from = window.number * length;
-    const title = `list of channel ${JSON.stringify(channel)}: blocks that begin at seq ${from} to `;
+    const name = JSON.stringify(channel);
+    const title = `list of channel ${name}: blocks that begin at seq ${from} to `;
     const lines = eachFrame(frames, (payload) =>
       unpackAddresses(payload).map((address) => {
         return `  ${blockKey(channelInKeys(channel), address)}: ${rangeText(rangeOf(address))}`;
@@ -112,7 +113,8 @@ function eachFrame(frames: readonly Frame[], read: (payload: Uint8Array) => stri
 
 function entryLines(frames: readonly Frame[], range: Range, withChannels: boolean): string[] {
   return frames.flatMap((frame, number) => [
-    `  chunk ${number + 1}${frame.compressed ? ", compressed" : ""}: ${frame.next - frame.at} bytes`,
+    `  chunk ${number + 1}${frame.compressed ? ", compressed" : ""}: ` +
+      `${frame.next - frame.at} bytes`,
     ...eachFrame([frame], (payload) => {
       const table = new EntryTable(payload, [[0, payload.length]], range, withChannels);
       return Array.from({ length: table.count }, (_, index) => {

@@ -133,8 +133,9 @@ export class RecordJournal {
   }
 
   /**
-   * As `Journal.recorded`. What this node's writer has under way is waited for before "no" is said of
-   * it: under load the queue may be longer than the grace period, and healing would double the work.
+   * As `Journal.recorded`. What this node's writer has under way is waited for before "no" is said
+   * of it: under load the queue may be longer than the grace period, and healing would double the
+   * work.
    */
   async recorded(
     mutations: readonly MutationName[],

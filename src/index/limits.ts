@@ -87,7 +87,7 @@ export const MAX_CACHED_CHUNKS = 8;
 /** Stable clocks that the cache remembers, to know what a document fetched then held. */
 export const MAX_KNOWN_CLOCKS = 16;
 
-/** Documents written to late that the cache tells from others; beyond it, all of it is distrusted. */
+/** Documents written to late that the cache tells from others; beyond it, it distrusts all. */
 export const MAX_LATE_DOCUMENTS = 4096;
 
 /** Entries that the tail holds: the newest that this node wrote. */
@@ -99,7 +99,7 @@ export const MAX_TAIL_ANSWERS = 64;
 /** Channels asked for at once when they are listed. */
 export const CHANNEL_PAGE = 256;
 
-/** Estimated stored bytes of the vbuckets of which a compaction knows at once what is superseded. */
+/** Estimated stored bytes of the vbuckets that a compaction looks at together. */
 export const COMPACTION_COLUMN_BYTES = 64 * 1024 * 1024;
 
 /** A round of compaction begins when so many mutations came since the last one, at least… */

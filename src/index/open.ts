@@ -222,7 +222,8 @@ export class Index implements IndexWriter, IndexReader, Journal {
       fresh = true;
       this.#tail.distrust(point.vb);
       // Nothing counts as stable until the controller has checked the vbucket again: numbers beyond
-      // the cut go to other mutations, and what a lost one had superseded may never have been written.
+      // the cut go to other mutations, and what a lost one had superseded may never have been
+      // written.
       this.#stable = this.#stable.slice();
       this.#stable[point.vb] = 0;
     }

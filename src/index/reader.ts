@@ -1,5 +1,6 @@
 // Reads a channel's entries of an interval: finds the documents, fetches them in pages, stripe by
-// stripe of vbuckets, and gives batches. Holds a stripe's stored bytes and a batch, never the answer.
+// stripe of vbuckets, and gives batches. Holds a stripe's stored bytes and a batch, never the
+// answer.
 
 import type { Clock } from "../clock/tick.ts";
 import type { BranchPoint, BranchTable } from "./branch-table.ts";

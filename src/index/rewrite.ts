@@ -22,9 +22,9 @@ interface Kept {
 }
 
 /**
- * Rewrites a document with the entries that `keeps` says stay, each once, sorted, as one chunk. Gives
- * "leave" when that is not worth it, and "damaged" when a part of the document can't be read: it is
- * left for a person to look at.
+ * Rewrites a document with the entries that `keeps` says stay, each once, sorted, as one chunk.
+ * Gives "leave" when that is not worth it, and "damaged" when a part of the document can't be read:
+ * it is left for a person to look at.
  */
 export function rewriteOf(
   want: WantedEntries,

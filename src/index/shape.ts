@@ -81,7 +81,8 @@ export function listKey(inKeys: string, window: ListWindow): string {
 /** The key of one of a channel's blocks. */
 export function blockKey(inKeys: string, address: BlockAddress): string {
   const { vbBits, seqBits, vbTile, seqTile } = address;
-  return `${BLOCK_PREFIX}${inKeys}:${vbBits}.${seqBits}.${vbTile.toString(36)}.${seqTile.toString(36)}`;
+  const place = `${vbTile.toString(36)}.${seqTile.toString(36)}`;
+  return `${BLOCK_PREFIX}${inKeys}:${vbBits}.${seqBits}.${place}`;
 }
 
 /** The block of this shape that `(vb, seq)` belongs to. */
@@ -117,8 +118,9 @@ export function windowOf(address: BlockAddress, vbuckets: number): ListWindow {
  * The shape that fits a channel of which `slots` bits of slots `(vb, seq)` make a block: as long as
  * vbuckets are apart first, then wider, up to all vbuckets, then longer.
  *
- * A block is written to while some vbucket's seq is within it. Longer than vbuckets are apart, it is
- * written to for longer than it needs, and many blocks are open at once: each save goes to another.
+ * A block is written to while some vbucket's seq is within it. Longer than vbuckets are apart, it
+ * is written to for longer than it needs, and many blocks are open at once: each save goes to
+ * another.
  *
  * @param spreadBits how far apart the vbuckets' seqs are now, as exponent
  */

@@ -1,5 +1,6 @@
-// Where the entries of a channel are: which documents a read must look into. A channel's block lists
-// say it for channels; the sequence documents of `*` have computed addresses and need no list.
+// Where the entries of a channel are: which documents a read must look into. A channel's block
+// lists say it for channels; the sequence documents of `*` have computed addresses and need no
+// list.
 
 import type { BranchPoint } from "./branch-table.ts";
 import {
@@ -155,8 +156,8 @@ export class ChannelSource implements Source {
   }
 
   /**
-   * Computes which blocks of this shape and window the interval meets, when these are fewer than the
-   * blocks listed: so a small interval costs by its own size, not by the length of the list.
+   * Computes which blocks of this shape and window the interval meets, when these are fewer than
+   * the blocks listed: so a small interval costs by its own size, not by the length of the list.
    */
   #candidates(
     window: ListWindow,

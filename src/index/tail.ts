@@ -18,7 +18,7 @@ interface Answer {
   readonly entries: readonly Entry[];
 }
 
-/** Entries by channel and vbucket, oldest first; which intervals are complete; and what was asked. */
+/** Entries by channel and vbucket, oldest first; which intervals are complete; what was asked. */
 export class Tail {
   readonly #branches: BranchTable;
   readonly #limit: number;

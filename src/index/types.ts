@@ -22,14 +22,14 @@ export interface Entry {
   readonly flags: number;
   readonly docId: string;
   readonly revId: string;
-  /** The seq of the mutation of the same document that this one supersedes; 0 when there is none. */
+  /** The seq of the same document's mutation that this one supersedes; 0 when there is none. */
   readonly supersedes: number;
 }
 
 /** A channel that a document left, and where. */
 export interface Removal {
   readonly channel: string;
-  /** The seq of the mutation with which it left; equal to the mutation's own seq when it left now. */
+  /** The seq of the mutation with which it left; the mutation's own seq when it left now. */
   readonly seq: number;
   readonly revId: string;
   /** Bits of {@link EntryFlag}, `removed` among them. */
@@ -55,7 +55,7 @@ export interface IndexMutation {
   readonly removals: readonly Removal[];
 }
 
-/** A short hash of a channel's name (32 bits), for sets of changed channels. Collisions only wake. */
+/** A hash of a channel's name (32 bits), for sets of changed channels. Collisions only wake. */
 export type ChannelHash = number;
 
 /** The channels that something changed in; "unknown": look at all. */
@@ -69,8 +69,8 @@ export const PUBLIC_CHANNEL = "!";
 /** Writes index entries, in groups with whatever else is being written at the moment. */
 export interface IndexWriter {
   /**
-   * Writes the mutation's entries into its channels' blocks and then its record into its partition's
-   * sequence document. Resolves when the record is acknowledged. May be repeated.
+   * Writes the mutation's entries into its channels' blocks and then its record into its
+   * partition's sequence document. Resolves when the record is acknowledged. May be repeated.
    *
    * @param healing true writes every removal, false only those of the mutation's own seq
    */

@@ -29,7 +29,7 @@ async function seqsOf(index: Index, to: number, channel = "a"): Promise<number[]
   return entries.map(({ seq }) => seq);
 }
 
-test("entries of a dead branch are served by nobody, and its records are worth nothing", async () => {
+test("entries of a dead branch are served by nobody, and its records are void", async () => {
   await withBucket(VBUCKETS, async (bucket) => {
     const index = await indexOf(bucket);
     const other = await indexOf(bucket);
@@ -96,7 +96,7 @@ test("what is written on a branch that is not known yet is healed once it is", a
   });
 });
 
-test("blocks that were complete below the stable clock are read again after a rollback", async () => {
+test("blocks that were complete below the clock are read again after a rollback", async () => {
   await withBucket(VBUCKETS, async (bucket) => {
     const writer = await indexOf(bucket);
     const reader = await indexOf(bucket);
@@ -178,7 +178,7 @@ test("an entry is dead only when its branch is known", () => {
   expect(table.ordinal(VB, NEWER_BRANCH, 2)).toBe(0);
 });
 
-test("what is healed below the stable clock is seen by reads that thought to know better", async () => {
+test("what is healed below the stable clock is seen in spite of the cache", async () => {
   await withBucket(VBUCKETS, async (bucket) => {
     const index = await indexOf(bucket);
     await index.write(change("doc-1", 1));

@@ -1,5 +1,5 @@
-// Compaction: what is superseded goes, what is appended at the worst moment stays, and the work comes
-// in pieces. That readers are right meanwhile: concurrent.test.ts.
+// Compaction: what is superseded goes, what is appended at the worst moment stays, and the work
+// comes in pieces. That readers are right meanwhile: concurrent.test.ts.
 
 import { describe, expect, test } from "bun:test";
 import type { KeyValueOperation } from "../../src/bucket/bucket.ts";

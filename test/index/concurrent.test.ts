@@ -11,8 +11,8 @@ const VBUCKETS = 16;
 const CHANNELS = ["a", "b", "c"];
 
 /**
- * What a read may give: the model's answer, but for documents that have changed beyond the interval in
- * a way that compaction has seen. Those are obsolete: an older entry of them may come, or none.
+ * What a read may give: the model's answer, but for documents that have changed beyond the interval
+ * in a way that compaction has seen. Those are obsolete: an older entry of them may come, or none.
  */
 function expectRead(
   model: Model,
@@ -124,7 +124,8 @@ test(
         while (writing) {
           const to = stable;
           for (const channel of ["*", ...CHANNELS]) {
-            // Every document that was in the channel at `to`, and did not change since, must be there.
+            // Every document that was in the channel at `to`, and did not change since, must be
+            // there.
             const wanted = model.read(channel, zero, to);
             const found = new Map(
               (await readAll(reader, channel, zero, to)).map((entry) => [entry.docId, entry.seq]),

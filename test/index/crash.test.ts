@@ -1,5 +1,5 @@
-// A crash after any step of a write is harmless: what was acknowledged is there, a block with data is
-// always listed, and writing again makes the index whole.
+// A crash after any step of a write is harmless: what was acknowledged is there, a block with data
+// is always listed, and writing again makes the index whole.
 
 import { expect, test } from "bun:test";
 import type { EmbeddedBucket } from "../../src/bucket/embedded/embedded-bucket.ts";

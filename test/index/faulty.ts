@@ -1,5 +1,5 @@
-// A collection over a real one that refuses, forgets to answer, or stops: what a busy bucket, a broken
-// connection and a killed process look like from the index.
+// A collection over a real one that refuses, forgets to answer, or stops: what a busy bucket, a
+// broken connection and a killed process look like from the index.
 
 import { TidegateError } from "../../src/base/errors.ts";
 import type {

@@ -1,5 +1,5 @@
-// What a person sees of the index: every document as text, damaged ones too; and what damage does to
-// a reader: the rest is served, and the log says loudly what was skipped.
+// What a person sees of the index: every document as text, damaged ones too; and what damage does
+// to a reader: the rest is served, and the log says loudly what was skipped.
 
 import { expect, test } from "bun:test";
 import { describeDocument, isIndexKey } from "../../src/index/inspect.ts";

@@ -1,5 +1,5 @@
-// The journal: what has its record, from memory and from what is stored; and the tail, which answers
-// live reads from memory only when it is known to have everything.
+// The journal: what has its record, from memory and from what is stored; and the tail, which
+// answers live reads from memory only when it is known to have everything.
 
 import { describe, expect, test } from "bun:test";
 import { BranchTable } from "../../src/index/branch-table.ts";

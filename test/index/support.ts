@@ -1,5 +1,5 @@
-// What the tests of the index share: a bucket in a temporary directory, mutations made up from a seed,
-// and the model that the index is held against.
+// What the tests of the index share: a bucket in a temporary directory, mutations made up from a
+// seed, and the model that the index is held against.
 
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";

@@ -1,5 +1,5 @@
-// The check against the documents finds what is missing, extra, different or unlisted, and nothing in
-// an index that is whole. Documents here carry in `_sync` what a mutation says, and no more.
+// The check against the documents finds what is missing, extra, different or unlisted, and nothing
+// in an index that is whole. Documents here carry in `_sync` what a mutation says, and no more.
 
 import { describe, expect, test } from "bun:test";
 import type { Json } from "../../src/base/json.ts";
