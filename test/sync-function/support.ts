@@ -2,21 +2,34 @@
 
 import type { Json, JsonObject } from "../../src/base/json.ts";
 import { type Log, silentLog } from "../../src/base/log.ts";
-import type { SandboxLimits } from "../../src/documents/sync-function/limits.ts";
+import {
+  DEFAULT_SANDBOX_LIMITS,
+  type SandboxLimits,
+} from "../../src/documents/sync-function/limits.ts";
 import {
   createSyncFunction,
   type SandboxedSyncFunction,
 } from "../../src/documents/sync-function/sync-function.ts";
 import type { SyncFunction, SyncResult } from "../../src/documents/sync-port.ts";
-import { systemTime } from "../../src/runtime/time.ts";
+import { systemTime, type Time } from "../../src/runtime/time.ts";
 
-/** A sync function made of `source`, with the machine's time. */
+/** Time as this process uses it up, so that a busy machine does not make calls time out. */
+export const cpuTime: Time = {
+  ...systemTime(),
+  monotonicMs() {
+    const { user, system } = process.cpuUsage();
+    return (user + system) / 1000;
+  },
+};
+
+/** A sync function made of `source` that stays in this thread and has its time for itself. */
 export function make(
   source: string,
   limits: Partial<SandboxLimits> = {},
   log: Log = silentLog,
 ): Promise<SandboxedSyncFunction> {
-  return createSyncFunction({ source, limits, log, time: systemTime() });
+  const inThreadMs = limits.timeMs ?? DEFAULT_SANDBOX_LIMITS.timeMs;
+  return createSyncFunction({ source, limits: { inThreadMs, ...limits }, log, time: cpuTime });
 }
 
 /** Calls `sync` for a document of its own. */

@@ -62,11 +62,26 @@ export const MEMORY_BYTES_PER_UNIT = 16;
 /** A sandbox is made anew after this many calls, whatever they did. */
 export const MAX_CALLS_PER_CONTEXT = 50_000;
 
-/** An engine whose memory has grown beyond this many times the limit is replaced. */
-export const MAX_MEMORY_FACTOR = 4;
+/** An engine whose memory has grown beyond this is replaced: it never gives memory back. */
+export const MAX_ENGINE_BYTES = 128 * 1024 * 1024;
+
+/** How often a running call should look at the clock; the count between two looks follows. */
+export const POLL_EVERY_MS = 0.5;
+
+/** Jumps and calls between two looks at the clock: at the beginning, and when each takes long. */
+export const MIN_POLL_COUNT = 50;
+
+/** The same, when each is quick. */
+export const MAX_POLL_COUNT = 5000;
 
 /** Looks at the clock a millisecond at most: what ends a call when the clock stands still. */
 export const MAX_POLLS_PER_MS = 100;
+
+/**
+ * Interruptions that code may survive before it is thrown out together with the engine. Some
+ * built-ins turn an interruption into an error that can be caught.
+ */
+export const MAX_UNHEEDED_INTERRUPTIONS = 3;
 
 /** The longest source, in UTF-16 units. */
 export const MAX_SOURCE_UNITS = 256 * 1024;

@@ -14,6 +14,8 @@ export type Failure =
   | "stack"
   /** It left promises behind. */
   | "async"
+  /** It changed what `undefined`, `NaN` or `Infinity` mean. */
+  | "tampered"
   /** It brought the engine itself down. */
   | "crash";
 

@@ -161,6 +161,7 @@ function run(text) {
   const call = sync;
   try {
     const value = call(input[0], input[1], input[2]);
+    if (!intact()) return tampered();
     if (broken !== undefined) return failed("error", broken);
     if (typeof value === "object" && value !== null && typeof value.then === "function") {
       return failed("error", "it returned a promise; a sync function can't wait");
@@ -175,7 +176,17 @@ function failed(kind, message) {
   return stringify([2, kind, message.slice(0, limits.reasonUnits), logs, dropped]);
 }
 
+// The three members of the global object that can't be made accessors.
+function intact() {
+  return undefined === void 0 && NaN !== NaN && Infinity === 1 / 0;
+}
+
+function tampered() {
+  return '[2,"tampered","",[],0]';
+}
+
 function thrown(error) {
+  if (!intact()) return tampered();
   if (broken !== undefined) return failed("error", broken);
   try {
     if (typeof error === "object" && error !== null) {
@@ -188,9 +199,8 @@ function thrown(error) {
       if (error instanceof EngineError && error.message === "out of memory") {
         return failed("memory", "");
       }
-      if (error instanceof EngineError && error.message === "stack overflow") {
-        return failed("stack", "");
-      }
+      // The engine throws it as an InternalError, or from its parsers as a SyntaxError.
+      if (error instanceof Error && error.message === "stack overflow") return failed("stack", "");
       if (error instanceof Error) {
         return failed("error", "it threw " + textOf(error.name) + ": " + textOf(error.message) + place(error));
       }

@@ -6,6 +6,7 @@ export const HARDEN_SOURCE = `
 // Objects that only syntax leads to.
 function hidden() {
   const found = [
+    Promise,
     function () {}, function* () {}, async function () {}, async function* () {}, () => {},
     (function* () {})(), (async function* () {})(),
     [][Symbol.iterator](), ""[Symbol.iterator](), new Map()[Symbol.iterator](),
@@ -44,18 +45,34 @@ function allowShadowing(holder) {
   }
 }
 
+// The engine lets frozen data members of the global object be defined anew, accessors not. (What
+// can't be made an accessor is looked at after each call: see intact().)
+function hideGlobals() {
+  const values = [];
+  for (const key of Reflect.ownKeys(globalThis)) {
+    const own = getOwnPropertyDescriptor(globalThis, key);
+    if (!("value" in own) || !own.configurable) continue;
+    const { value } = own;
+    values[values.length] = value;
+    defineProperty(globalThis, key, {
+      get: () => value, set: undefined, enumerable: own.enumerable, configurable: false,
+    });
+  }
+  return values;
+}
+
 function freezeAll(roots) {
   const done = new WeakSet();
-  const queue = [...roots];
+  const queue = [];
   const visit = (value) => {
     if ((typeof value !== "object" && typeof value !== "function") || value === null) return;
     if (done.has(value)) return;
     done.add(value);
     queue.push(value);
   };
+  for (const root of roots) visit(root);
   for (let i = 0; i < queue.length; i++) {
     const value = queue[i];
-    done.add(value);
     visit(Object.getPrototypeOf(value));
     for (const key of Reflect.ownKeys(value)) {
       const own = getOwnPropertyDescriptor(value, key);
@@ -71,14 +88,15 @@ function harden(harness) {
   const more = hidden();
   guard();
   for (const key of Reflect.ownKeys(api)) {
-    defineProperty(globalThis, key, { value: api[key], enumerable: false });
+    defineProperty(globalThis, key, { value: api[key], enumerable: false, configurable: true });
   }
   allowShadowing(Object.prototype);
   for (const kind of [Error, EvalError, RangeError, ReferenceError, SyntaxError, TypeError, URIError,
     InternalError, AggregateError]) {
     allowShadowing(kind.prototype);
   }
-  freezeAll([globalThis, ...more]);
+  const values = hideGlobals();
+  freezeAll([globalThis, ...more, ...values]);
   return harness;
 }
 `;

@@ -1,22 +1,20 @@
-// One QuickJS engine with one sync function in it, called synchronously. What does not live here:
+// A QuickJS runtime with one sync function in it, called synchronously. What does not live here:
 // where calls run (this thread, a worker), and what an outcome means to the store.
 
-import variant from "@jitl/quickjs-singlefile-mjs-release-sync";
-import {
-  newQuickJSWASMModuleFromVariant,
-  type QuickJSContext,
-  type QuickJSHandle,
-  type QuickJSRuntime,
-  type QuickJSWASMModule,
-} from "quickjs-emscripten-core";
+import type { QuickJSContext, QuickJSHandle, QuickJSRuntime } from "quickjs-emscripten-core";
 import { assert } from "../../base/assert.ts";
 import { TidegateError } from "../../base/errors.ts";
 import type { Time } from "../../runtime/time.ts";
+import { acquireEngine, type Engine, HardStop } from "./engine.ts";
 import {
   MAX_CALLS_PER_CONTEXT,
-  MAX_MEMORY_FACTOR,
+  MAX_ENGINE_BYTES,
+  MAX_POLL_COUNT,
   MAX_POLLS_PER_MS,
+  MAX_UNHEEDED_INTERRUPTIONS,
   MEMORY_BYTES_PER_UNIT,
+  MIN_POLL_COUNT,
+  POLL_EVERY_MS,
   PRELUDE_LIMITS,
   type SandboxLimits,
 } from "./limits.ts";
@@ -33,60 +31,58 @@ interface Instance {
   readonly context: QuickJSContext;
   readonly run: QuickJSHandle;
   readonly logs: QuickJSHandle;
+  /** Where the context counts down to its next question whether to go on. */
+  readonly counter: number;
   calls: number;
 }
 
 /**
- * A sync function in an engine of its own. Calls leave nothing behind: what they can reach is
+ * A sync function in a runtime of its own. Calls leave nothing behind: what they can reach is
  * frozen, and after a call that ended badly the next one gets a new context.
  */
 export class Sandbox {
   readonly #source: string;
   readonly #limits: SandboxLimits;
   readonly #time: Time;
-  #module: QuickJSWASMModule;
+  #engine: Engine;
   #instance: Instance | undefined;
-  #broken = false;
   #deadline = 0;
   #pollsLeft = 0;
   #interrupted = false;
+  #unheeded = 0;
+  #lastPoll = 0;
+  #pollCount = MIN_POLL_COUNT;
 
-  private constructor(
-    module: QuickJSWASMModule,
-    source: string,
-    limits: SandboxLimits,
-    time: Time,
-  ) {
-    this.#module = module;
+  private constructor(engine: Engine, source: string, limits: SandboxLimits, time: Time) {
+    this.#engine = engine;
     this.#source = source;
     this.#limits = limits;
     this.#time = time;
   }
 
   /**
-   * Starts an engine and compiles `source` in it.
+   * Compiles `source` in a new runtime.
    *
    * @throws TidegateError `bad_config` when the source is not one function: line and column are in it
    */
   static async create(source: string, limits: SandboxLimits, time: Time): Promise<Sandbox> {
     checkSource(source);
-    const module = await newQuickJSWASMModuleFromVariant(variant);
-    const sandbox = new Sandbox(module, source, limits, time);
+    const sandbox = new Sandbox(await acquireEngine(), source, limits, time);
     sandbox.#instance = sandbox.#start();
     return sandbox;
   }
 
   /** Whether the engine must be replaced, by {@link repair}, before the next call. */
   get broken(): boolean {
-    return this.#broken;
+    return this.#engine.retired;
   }
 
-  /** Replaces an engine that went down. */
+  /** Replaces an engine that is retired. */
   async repair(): Promise<void> {
-    const module = await newQuickJSWASMModuleFromVariant(variant);
-    if (!this.#broken) return;
-    this.#module = module;
-    this.#broken = false;
+    const engine = await acquireEngine();
+    if (!this.broken) return;
+    this.#instance = undefined;
+    this.#engine = engine;
   }
 
   /**
@@ -96,18 +92,17 @@ export class Sandbox {
    * @param budgetMs how long it may run; at most the limit
    */
   call(text: string, budgetMs: number): Outcome {
-    assert(!this.#broken, "a broken sandbox is repaired before it is called");
+    assert(!this.broken, "a broken sandbox is repaired before it is called");
     const reused = this.#instance !== undefined && this.#instance.calls > 0;
     const outcome = this.#callOnce(text, budgetMs);
     const starved = outcome.kind === "failed" && outcome.failure === "memory";
     // A context that served before may have been full of earlier calls' garbage.
-    return starved && reused && !this.#broken ? this.#callOnce(text, budgetMs) : outcome;
+    return starved && reused && !this.broken ? this.#callOnce(text, budgetMs) : outcome;
   }
 
   /** Lets go of the engine. No call may follow. */
   close(): void {
     this.#discard();
-    this.#broken = true;
   }
 
   #callOnce(text: string, budgetMs: number): Outcome {
@@ -118,18 +113,14 @@ export class Sandbox {
     } catch (error) {
       if (error instanceof TidegateError) throw error;
       this.#instance = undefined;
-      this.#broken = true;
+      this.#engine.retire();
       return failed(crashKind(error), "");
     }
     const clean = outcome.kind !== "failed" || outcome.failure === "error";
     const instance = this.#instance;
     if (!clean || instance === undefined || instance.calls >= MAX_CALLS_PER_CONTEXT)
       this.#discard();
-    const memory = this.#module.getWasmMemory().buffer.byteLength;
-    if (memory > this.#limits.memoryBytes * MAX_MEMORY_FACTOR) {
-      this.#discard();
-      this.#broken = true;
-    }
+    if (this.#engine.memoryBytes > MAX_ENGINE_BYTES) this.#engine.retire();
     return outcome;
   }
 
@@ -138,7 +129,7 @@ export class Sandbox {
     instance.calls++;
     runtime.setMemoryLimit(this.#limits.memoryBytes + text.length * MEMORY_BYTES_PER_UNIT);
     const argument = context.newString(text);
-    this.#arm(budgetMs);
+    this.#arm(budgetMs, instance.counter);
     const result = context.callFunction(run, context.undefined, argument);
     argument.dispose();
     if (result.error) {
@@ -157,7 +148,7 @@ export class Sandbox {
   }
 
   #withLogs(instance: Instance, failure: Failure): Outcome {
-    this.#arm(HOUSEKEEPING_MS);
+    this.#arm(HOUSEKEEPING_MS, instance.counter);
     const result = instance.context.callFunction(instance.logs, instance.context.undefined);
     if (result.error) {
       result.error.dispose();
@@ -171,25 +162,42 @@ export class Sandbox {
     return { kind: "failed", failure, message: "", logs, dropped };
   }
 
-  #arm(budgetMs: number): void {
+  #arm(budgetMs: number, counter: number): void {
     this.#interrupted = false;
-    this.#deadline = this.#time.monotonicMs() + budgetMs;
+    this.#unheeded = 0;
+    this.#lastPoll = this.#time.monotonicMs();
+    this.#pollCount = MIN_POLL_COUNT;
+    this.#engine.polls?.set(counter, MIN_POLL_COUNT);
+    this.#deadline = this.#lastPoll + budgetMs;
     this.#pollsLeft = budgetMs * MAX_POLLS_PER_MS;
   }
 
+  /** Whether the call is to be interrupted; when it goes on all the same, it is thrown out. */
+  #poll(counter: number): boolean {
+    const now = this.#time.monotonicMs();
+    this.#pollsLeft--;
+    const sinceMs = Math.max(now - this.#lastPoll, 0.01);
+    const count = Math.round((this.#pollCount * POLL_EVERY_MS) / sinceMs);
+    this.#pollCount = Math.min(Math.max(count, MIN_POLL_COUNT), MAX_POLL_COUNT);
+    this.#lastPoll = now;
+    this.#engine.polls?.set(counter, this.#pollCount);
+    if (this.#interrupted) {
+      this.#unheeded++;
+      if (this.#unheeded >= MAX_UNHEEDED_INTERRUPTIONS) this.#engine.stop();
+    } else if (this.#pollsLeft <= 0 || now > this.#deadline) {
+      this.#interrupted = true;
+    }
+    return this.#interrupted;
+  }
+
   #start(): Instance {
-    const runtime = this.#module.newRuntime();
+    const runtime = this.#engine.module.newRuntime();
     runtime.setMemoryLimit(this.#limits.memoryBytes);
     runtime.setMaxStackSize(this.#limits.stackBytes);
-    this.#arm(HOUSEKEEPING_MS);
-    runtime.setInterruptHandler(() => {
-      this.#pollsLeft--;
-      if (this.#pollsLeft <= 0 || this.#time.monotonicMs() > this.#deadline) {
-        this.#interrupted = true;
-      }
-      return this.#interrupted;
-    });
     const context = runtime.newContext();
+    const counter = this.#engine.polls?.addressIn(context) ?? 0;
+    this.#arm(HOUSEKEEPING_MS, counter);
+    runtime.setInterruptHandler(() => this.#poll(counter));
     const harness = context.unwrapResult(
       context.evalCode(preludeSource(PRELUDE_LIMITS), "prelude"),
     );
@@ -203,13 +211,13 @@ export class Sandbox {
     const run = context.getProp(harness, "run");
     const logs = context.getProp(harness, "logs");
     for (const handle of [harness, install, installed, compiled.value]) handle.dispose();
-    return { runtime, context, run, logs, calls: 0 };
+    return { runtime, context, run, logs, counter, calls: 0 };
   }
 
   #discard(): void {
     const instance = this.#instance;
     this.#instance = undefined;
-    if (instance === undefined) return;
+    if (instance === undefined || this.broken) return;
     try {
       instance.run.dispose();
       instance.logs.dispose();
@@ -218,7 +226,7 @@ export class Sandbox {
     } catch {
       // The engine finds its own lists in disorder after some calls that were cut off in the middle:
       // it is replaced as a whole.
-      this.#broken = true;
+      this.#engine.retire();
     }
   }
 }
@@ -236,8 +244,9 @@ function engineFailure(context: QuickJSContext, error: QuickJSHandle): Failure {
   return message.includes("stack") ? "stack" : "error";
 }
 
-/** What an exception out of the WebAssembly code says: the host's stack was used up, or a trap. */
+/** What an exception out of the WebAssembly code says: not heeding the clock, the host's stack was used up, or a trap. */
 function crashKind(error: unknown): Failure {
+  if (error instanceof HardStop) return "time";
   return error instanceof RangeError ? "stack" : "crash";
 }
 

@@ -75,6 +75,8 @@ function explain(failure: Failure, message: string, limits: SandboxLimits): stri
       return "its calls or values are nested too deeply";
     case "async":
       return "it used promises; a sync function can't wait";
+    case "tampered":
+      return "it changed what undefined, NaN or Infinity mean";
     case "crash":
       return "it brought the JavaScript engine down";
   }
