@@ -4,7 +4,7 @@
 export const MAX_BATCH_ROWS = 1000;
 
 /** The most rows in one batch when documents come along: they are read this many at a time. */
-export const MAX_BATCH_DOCUMENTS = 50;
+export const MAX_BATCH_DOCUMENTS = 200;
 
 /** A batch is closed when its documents have this many characters. One of them may be larger. */
 export const MAX_BATCH_CHARS = 256 * 1024;
