@@ -5,7 +5,15 @@
 // exist; `js` is run by Bun; `js sync-function` is given to the gateway; `jsonc` must be settings.
 
 import { afterAll, describe, expect, test } from "bun:test";
-import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { loadConfig } from "../src/config/load.ts";
@@ -14,7 +22,9 @@ import { freePort } from "./harness/target.ts";
 const root = new URL("..", import.meta.url).pathname;
 const pages = [
   "README.md",
-  ...["01-getting-started", "02-configuration", "04-inspect"].map((page) => `docs/${page}.md`),
+  ...["01-getting-started", "02-configuration", "04-inspect", "07-building"].map(
+    (page) => `docs/${page}.md`,
+  ),
 ];
 
 interface Block {
@@ -45,6 +55,7 @@ class Reader {
     const program = `#!/bin/sh\nexec "${process.execPath}" "${root}src/main.ts" "$@"\n`;
     writeFileSync(join(bin, "tidegate"), program);
     chmodSync(join(bin, "tidegate"), 0o755);
+    symlinkSync(join(root, "node_modules/deno/deno"), join(bin, "deno"));
   }
 
   /** The text with the ports of this run in place of the default ones. */
@@ -75,7 +86,9 @@ class Reader {
 
   /** Runs a block to its end; gives back what it printed. Throws when it fails. */
   async run(text: string, cwd = this.directory): Promise<string> {
-    const child = this.#spawn(text, cwd);
+    // What runs the source, or what was built of it, is run where these are.
+    const place = /\b(src|dist)\//.test(text) ? root : cwd;
+    const child = this.#spawn(text, place);
     const outputs = [new Response(child.stdout).text(), new Response(child.stderr).text()];
     const output = (await Promise.all(outputs)).join("");
     if ((await child.exited) !== 0) throw new Error(`failed:\n${text}\n${output}`);

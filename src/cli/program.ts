@@ -2,11 +2,13 @@
 
 import process from "node:process";
 import { Command } from "commander";
+import { TidegateError } from "../base/errors.ts";
 import type { JsonObject } from "../base/json.ts";
 import { loadConfig } from "../config/load.ts";
 import { check } from "./check.ts";
 import { addInspect } from "./inspect/command.ts";
 import { serve } from "./serve.ts";
+import { trace } from "./trace.ts";
 import { version, versionText } from "./version.ts";
 
 const ABOUT =
@@ -36,6 +38,7 @@ export function program(): Command {
   addServe(tidegate);
   addInspect(tidegate);
   addCheck(tidegate);
+  addTrace(tidegate);
   tidegate
     .command("version")
     .description("print the versions of Tidegate, its runtime and Couchbase's native client")
@@ -97,6 +100,39 @@ function addCheck(tidegate: Command): void {
       const config = loadConfig({ file, environment: process.env, commandLine: { bucket } });
       process.exit(await check(config));
     });
+}
+
+interface TraceOptions {
+  readonly config?: string;
+  readonly admin?: string;
+  readonly out?: string;
+  readonly every: string;
+  readonly seconds?: string;
+}
+
+function addTrace(tidegate: Command): void {
+  tidegate
+    .command("trace <database>")
+    .description("record the clocks that a running gateway publishes, for the sequence bench")
+    .option("-c, --config <file>", "settings: JSON with comments (TIDEGATE_CONFIG)")
+    .option("--admin <host:port>", "the gateway's admin listener (default: 127.0.0.1:4985)")
+    .option("--out <file>", "where to write (default: standard output)")
+    .option("--every <ms>", "how often to ask", "25")
+    .option("--seconds <count>", "how long to record (default: until a signal)")
+    .action(async (database: string, flags: TraceOptions) => {
+      const file = flags.config ?? process.env.TIDEGATE_CONFIG;
+      const commandLine = defined({ admin: flags.admin });
+      await trace(loadConfig({ file, environment: process.env, commandLine }), database, {
+        out: flags.out,
+        everyMs: wholeNumber("--every", flags.every),
+        seconds: flags.seconds === undefined ? undefined : wholeNumber("--seconds", flags.seconds),
+      });
+    });
+}
+
+function wholeNumber(option: string, text: string): number {
+  if (/^[1-9]\d{0,8}$/.test(text)) return Number(text);
+  throw new TidegateError("bad_request", `${option}: expected a whole number (came: ${text})`);
 }
 
 /** Only what was given. */

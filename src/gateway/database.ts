@@ -205,6 +205,10 @@ export class OpenDatabase implements Database {
     return this.#parts.controller.lookup;
   }
 
+  get branches() {
+    return this.#parts.controller.branches;
+  }
+
   health(): HealthProblem[] {
     return this.#parts.problems.list();
   }

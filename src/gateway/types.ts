@@ -1,6 +1,7 @@
 // A gateway and its databases, put together from the floors below. The server sees only this.
 
 import type { Bucket } from "../bucket/bucket.ts";
+import type { Branches } from "../clock/branches.ts";
 import type { LookupMap, StableClock } from "../controller/ports.ts";
 import type { DocumentStore } from "../documents/types.ts";
 import type { IndexReader } from "../index/types.ts";
@@ -43,6 +44,8 @@ export interface Database {
   readonly index: IndexReader;
   readonly stable: StableClock;
   readonly lookup: LookupMap;
+  /** The rollbacks seen so far: what positions are clamped by. */
+  readonly branches: Branches;
   health(): HealthProblem[];
   /** Counters and sizes of every floor, for metrics: name -> value. */
   metrics(): Readonly<Record<string, number>>;

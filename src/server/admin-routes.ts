@@ -1,6 +1,8 @@
 // Routes of the admin listener below a database: making and removing it, its settings, and looks
 // into what is stored.
 
+import { inspectPosition } from "../clock/inspect.ts";
+import { SINCE_HEAD } from "../clock/trace.ts";
 import { parseDatabaseSettings } from "../config/load.ts";
 import { type Entry, EntryFlag } from "../index/types.ts";
 import { json, ok } from "./answers.ts";
@@ -15,6 +17,9 @@ export const adminDatabaseMethods = { PUT: createDatabase, DELETE: removeDatabas
 
 /** Routes of a database that is there. */
 export const adminRoutes = routes({
+  "/:db/_clock": { GET: clock },
+  // Documents and index compact themselves in the background: there is nothing to begin.
+  "/:db/_compact": { POST: (call) => ok(call, {}, 202) },
   "/:db/_config": { GET: getConfig, PUT: putConfig },
   "/:db/_dumpchannel/:channel": { GET: dumpChannel },
   "/:db/_purge": { POST: purge },
@@ -71,13 +76,20 @@ async function resync(call: Call): Promise<Response> {
   return ok(call, await call.var.database.documents.resync());
 }
 
+/** What a client has that says `since`; without it, what everybody has who is up to date. */
+async function clock(call: Call): Promise<Response> {
+  const { lookup, branches, bucket } = call.var.database;
+  const since = call.req.query("since") ?? SINCE_HEAD;
+  return json(call, await inspectPosition(since, lookup, branches, bucket.vbuckets));
+}
+
 /** The entries of a channel in the stable clock, as the index has them. */
 function dumpChannel(call: Call): Response {
   const { database, server } = call.var;
   const channel = call.req.param("channel") ?? "";
-  const { tick, clock } = database.stable.head();
-  const none = new Float64Array(clock.length);
-  const entries = database.index.read(channel, none, clock)[Symbol.asyncIterator]();
+  const { tick, clock: stable } = database.stable.head();
+  const none = new Float64Array(stable.length);
+  const entries = database.index.read(channel, none, stable)[Symbol.asyncIterator]();
   const source = printEntries(JSON.stringify({ channel, tick }), entries);
   const body = pieceStream(source, {
     gone: call.env.connection.signal,

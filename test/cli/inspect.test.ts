@@ -117,6 +117,25 @@ describe("tidegate inspect", () => {
     }
   });
 
+  test("records a trace of a running gateway", async () => {
+    const { readTrace } = await import("../../src/clock/trace.ts");
+    const out = join(target.directory, "trace.jsonl");
+    const admin = new URL(target.adminUrl).host;
+    const flags = ["--admin", admin, "--out", out, "--seconds", "2", "--every", "10"];
+    const child = Bun.spawn([...tidegateCommand(), "trace", "seen", ...flags], { stderr: "pipe" });
+    await until("the trace to have begun", () => Bun.file(out).size > 0);
+    await fetch(`${db}/three`, { method: "PUT", body: '{"channels":["c"]}' });
+    expect(await new Response(child.stderr).text()).toMatch(/^[2-9]\d* ticks recorded\n$/);
+    expect(await child.exited).toBe(0);
+    const ticks = [...readTrace((await Bun.file(out).text()).split("\n"))];
+    const sums = ticks.map(({ clock }) => clock.reduce((sum, seq) => sum + seq, 0));
+    expect([sums[0], sums.at(-1)]).toEqual([3, 4]);
+    const none = Bun.spawn([...tidegateCommand(), "trace", "nobody", "--admin", admin], {
+      stderr: "pipe",
+    });
+    expect(await new Response(none.stderr).text()).toContain("there is no database nobody");
+  });
+
   test("finds the index right, and finds out when it is not", async () => {
     const { out, code } = await inspect(["check", "seen"]);
     expect(out).toContain("the index is what it must be");

@@ -6,6 +6,7 @@ import { TidegateError } from "../../base/errors.ts";
 import type { Json } from "../../base/json.ts";
 import { inspectSequence, linesOf } from "../../clock/inspect.ts";
 import { loadConfig } from "../../config/load.ts";
+import type { Config } from "../../config/schema.ts";
 import { databaseNames, type Opened, withDatabase } from "./open.ts";
 import {
   DEFAULT_ENTRIES,
@@ -45,7 +46,7 @@ export function addInspect(tidegate: Command): void {
     .description("look into a database: documents, channels, index, sequences, clocks, ticks")
     .addHelpText("after", AFTER);
   add(inspect, "databases", "the databases of the data directory", async (flags) =>
-    databaseNames(dataOf(flags)),
+    databaseNames(configOf(flags)),
   );
   addFor(inspect, "database <database>", "settings, head and size of a database", reportDatabase);
   addFor(inspect, "document <database> <id>", "`_sync` and index entries of a document", (db, id) =>
@@ -70,7 +71,7 @@ export function addInspect(tidegate: Command): void {
 
 function sequence(flags: Flags, text: string, database?: string): Promise<Json> {
   if (database === undefined) return Promise.resolve(inspectSequence(text));
-  return withDatabase(dataOf(flags), database, (opened) => reportPosition(opened, text));
+  return withDatabase(configOf(flags), database, (opened) => reportPosition(opened, text));
 }
 
 async function check(opened: Opened): Promise<Json> {
@@ -89,7 +90,7 @@ function addFor(
   report: (opened: Opened, argument: string, flags: Flags) => Promise<Json>,
 ): void {
   add(inspect, grammar, about, (flags, database, argument) =>
-    withDatabase(dataOf(flags), database, (opened) => report(opened, argument as string, flags)),
+    withDatabase(configOf(flags), database, (opened) => report(opened, argument as string, flags)),
   );
 }
 
@@ -123,10 +124,10 @@ function print(report: Json, flags: Flags): void {
   process.stdout.write(`${text}\n`);
 }
 
-function dataOf({ config, data }: Flags): string {
+function configOf({ config, data }: Flags): Config {
   const commandLine = data === undefined ? {} : { data };
   const file = config ?? process.env.TIDEGATE_CONFIG;
-  return loadConfig({ file, environment: process.env, commandLine }).data;
+  return loadConfig({ file, environment: process.env, commandLine });
 }
 
 function limitOf({ limit }: Flags): number {

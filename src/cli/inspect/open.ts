@@ -1,20 +1,21 @@
 // Opens a database to look at it, beside a gateway that may be running: no controller is started,
 // nothing is owned, nothing is written.
 
-import { existsSync, readdirSync } from "node:fs";
-import { join } from "node:path";
+import { existsSync } from "node:fs";
 import { TidegateError } from "../../base/errors.ts";
 import { silentLog } from "../../base/log.ts";
 import type { Bucket } from "../../bucket/bucket.ts";
-import { openEmbeddedBucket } from "../../bucket/embedded/embedded-bucket.ts";
 import type { Branches } from "../../clock/branches.ts";
 import { openLookupMap, type TickHistory } from "../../clock/lookup-map.ts";
+import type { Config } from "../../config/schema.ts";
 import { ControllerStore } from "../../controller/store.ts";
+import { type BucketSource, couchbaseSource, embeddedSource } from "../../gateway/bucket-source.ts";
 import { readSettings } from "../../gateway/settings.ts";
 import type { DatabaseSettings } from "../../gateway/types.ts";
 import { type Index, openIndex } from "../../index/open.ts";
 import { systemRandom } from "../../runtime/random.ts";
 import { systemTime } from "../../runtime/time.ts";
+import { couchbaseOptions } from "../couchbase.ts";
 
 /** A database's parts, open for reading. */
 export interface Opened {
@@ -27,39 +28,37 @@ export interface Opened {
   readonly store: ControllerStore;
 }
 
-/** The databases of a data directory. Throws `not_found` when there is no such directory. */
-export function databaseNames(data: string): string[] {
-  if (!existsSync(data)) {
-    throw new TidegateError(
-      "not_found",
-      `there is no data directory ${data}; --data names another`,
-    );
-  }
-  const entries = readdirSync(data, { withFileTypes: true });
-  return entries.flatMap((entry) => (entry.isDirectory() ? [entry.name] : [])).sort();
+function sourceOf(config: Config): BucketSource {
+  const parts = { time: systemTime(), random: systemRandom, log: silentLog };
+  if (config.bucket !== "embedded") return couchbaseSource(couchbaseOptions(config, parts));
+  // A gateway makes its data directory; somebody who looks for one has mistaken its name.
+  if (existsSync(config.data)) return embeddedSource({ dataDirectory: config.data, ...parts });
+  const reason = `there is no data directory ${config.data}; --data names another`;
+  throw new TidegateError("not_found", reason);
+}
+
+/** The databases of the settings. Throws `not_found` when there is no data directory. */
+export function databaseNames(config: Config): string[] {
+  return sourceOf(config).names().sort();
 }
 
 /**
- * Opens the database `name` of the directory `data`, hands it to `look`, and closes it. Throws
- * `not_found` when there is none, and what opening a bucket throws.
+ * Opens a database of the settings, hands it to `look`, and closes it. Throws `not_found` when there
+ * is none, and what opening a bucket throws.
  */
 export async function withDatabase<T>(
-  data: string,
+  config: Config,
   name: string,
   look: (opened: Opened) => Promise<T>,
 ): Promise<T> {
-  const names = databaseNames(data);
+  const source = sourceOf(config);
+  const names = source.names();
   if (!names.includes(name)) {
-    const there = names.length > 0 ? names.join(", ") : "none";
-    throw new TidegateError(
-      "not_found",
-      `there is no database ${name} in ${data} (there: ${there})`,
-    );
+    const there = names.length > 0 ? names.sort().join(", ") : "none";
+    throw new TidegateError("not_found", `there is no database ${name} (there: ${there})`);
   }
-  const time = systemTime();
-  const common = { time, log: silentLog };
-  const directory = join(data, name);
-  const bucket = await openEmbeddedBucket({ directory, name, random: systemRandom, ...common });
+  const common = { time: systemTime(), log: silentLog };
+  const bucket = await source.open(name);
   let ticks: TickHistory | undefined;
   try {
     const settings = await readSettings(bucket);
