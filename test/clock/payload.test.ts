@@ -55,6 +55,29 @@ describe("payloads", () => {
     );
   });
 
+  test("differences of any size and both signs are written down", () => {
+    fc.assert(
+      fc.property(anyClock, fc.nat(), (clock, seed) => {
+        const next = random(seed);
+        const names = Object.keys(shapes);
+        const shape = shapes[names[seed % names.length]!]!;
+        const other = shape(clock.length, next);
+        for (const [from, to] of bothWays(clock, other)) {
+          const target = copyClock(from);
+          addPayload(
+            encodePayload(
+              to.map((seq, vb) => seq - from[vb]!),
+              "fast",
+            ),
+            target,
+          );
+          expect(target).toEqual(to);
+        }
+      }),
+      { numRuns: 600 },
+    );
+  });
+
   test("the smallest is chosen", () => {
     fc.assert(
       fc.property(anyClock, (clock) => {

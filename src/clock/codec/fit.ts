@@ -1,7 +1,6 @@
 // Which family and which parameters describe a block of values best. For encoding only: what is
 // found is written into the block's header.
 
-import { assert } from "../../base/assert.ts";
 import { bitLength, POWERS } from "./bits.ts";
 import { coderOf, Family, type Parameters } from "./families.ts";
 import {
@@ -39,28 +38,40 @@ interface Moments {
 type Shaped = Exclude<Parameters, { family: typeof Family.constant }>;
 
 /**
- * Finds the parameters for the block `from`..`to` that promise the fewest bits.
+ * Finds the parameters for the block `from`..`to` that promise the fewest bits; undefined when its
+ * values lie too far apart for exact arithmetic.
  *
  * @param sorted the values of the block in ascending order
  * @param spread whether to look at families for spread out values too, whose tables cost time to
  * make
  */
-export function planBlock(from: number, to: number, sorted: Float64Array, spread: boolean): Block {
+export function planBlock(
+  from: number,
+  to: number,
+  sorted: Float64Array,
+  spread: boolean,
+): Block | undefined {
   const moments = momentsOf(sorted);
   if (moments.least === moments.most) return constantBlock(from, to, moments.least);
   const counts = new Counts(sorted);
-  let best: { bits: number; parameters: Shaped } | undefined;
+  let best: { readonly bits: number; readonly parameters: Shaped } | undefined;
   for (const parameters of candidates(moments, spread)) {
+    if (!isExact(parameters.start, moments)) continue;
     const { table, bins } = coderOf(parameters);
     const bits =
       22 + sized(parameters.start) + costOf(counts.of(parameters, table.count), table, bins);
     if (best === undefined || bits < best.bits) best = { bits, parameters };
   }
-  assert(best !== undefined, "there is a family for any values");
+  if (best === undefined) return undefined;
   const { bits, parameters } = best;
   const coder = coderOf(parameters);
   const symbolOf = symbols(parameters, coder.table.count);
   return { from, to, ...coder, plus: parameters.start, symbolOf, parameters, bits };
+}
+
+/** Whether the start, and every value's distance from it, is an integer that a double holds exactly. */
+function isExact(start: number, { most }: Moments): boolean {
+  return Number.isSafeInteger(start) && most - start <= Number.MAX_SAFE_INTEGER;
 }
 
 function constantBlock(from: number, to: number, value: number): Block {
@@ -117,6 +128,8 @@ function* candidates(moments: Moments, spread: boolean): Generator<Shaped> {
   }
   for (const start of least > 0 && least < mean ? [0, least] : [Math.min(0, least)]) {
     const above = mean - start;
+    // Of numbers near 2^53 the mean may round to below the least.
+    if (!(above > 0)) continue;
     // How far the variance of a Poisson's values may lie from its mean by chance.
     const chance = 1 + 3 * Math.sqrt(2 / sorted.length);
     const poissonLike = variance > above / 2 && variance < above * chance;

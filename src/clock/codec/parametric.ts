@@ -24,22 +24,27 @@ const MIN_BLOCK = 16;
 /** About what one more block costs in its header. */
 const BLOCK_BITS = 40;
 
-/** How the values are written down in a number of blocks that promises the least. */
-export function planParametric(summary: Summary): Plan {
+/**
+ * How the values are written down in a number of blocks that promises the least; undefined when they
+ * lie too far apart.
+ */
+export function planParametric(summary: Summary): Plan | undefined {
   const one = planBlocks(summary, 0);
   const logBlocks = bestBlocks(summary.values);
   if (logBlocks === 0) return one;
   const many = planBlocks(summary, logBlocks);
+  if (one === undefined || many === undefined) return one ?? many;
   return many.bits < one.bits ? many : one;
 }
 
-function planBlocks({ values, sorted }: Summary, logBlocks: number): Plan {
+function planBlocks({ values, sorted }: Summary, logBlocks: number): Plan | undefined {
   const blocks: Block[] = [];
   let bits = CODEC_BITS + 4 + 32;
   for (let index = 0; index < 1 << logBlocks; index++) {
     const [from, to] = blockAt(values.length, logBlocks, index);
     const own = logBlocks === 0 ? sorted : values.slice(from, to).sort();
     const block = planBlock(from, to, own, logBlocks === 0);
+    if (block === undefined) return undefined;
     blocks.push(block);
     bits += block.bits;
   }

@@ -23,8 +23,11 @@ function divisor(vbuckets: number, changed: number): number {
 
 /** How the changes are written down; undefined when there are none, or too many. */
 export function planSparse(summary: Summary): Plan | undefined {
-  const { values, changed, least } = summary;
-  if (changed === 0 || changed > Math.max(8, values.length * MOST_CHANGED)) return undefined;
+  const { values, changed, least, most } = summary;
+  if (changed === 0) return undefined;
+  const many = changed > Math.max(8, values.length * MOST_CHANGED);
+  // Differences that lie more than 2^53-1 apart are written by no other codec.
+  if (many && most - least <= Number.MAX_SAFE_INTEGER) return undefined;
   const gaps = new Float64Array(changed);
   const sizes = new Float64Array(changed);
   let index = 0;
