@@ -1,159 +1,26 @@
-// One open database: bucket, index, documents, controller and changes put together, and the saves
-// handed from one to the next. What any of them does lives on its own floor.
+// An open database as the server sees it: every floor of it, its numbers, and its end. How it is put
+// together: open-database.ts.
 
 import { isTidegateError } from "../base/errors.ts";
 import type { Log } from "../base/log.ts";
 import type { Bucket } from "../bucket/bucket.ts";
-import { openLookupMap } from "../clock/lookup-map.ts";
-import { type Controller, openController } from "../controller/controller.ts";
-import { Problems } from "../controller/problems.ts";
-import type { ControllerSettings } from "../controller/settings.ts";
-import { createHealer } from "../documents/healer.ts";
-import { createDocumentStore, type DocumentStoreHandle } from "../documents/store.ts";
-import { type Index, openIndex } from "../index/open.ts";
-import { channelHash } from "../index/shape.ts";
-import { ALL_CHANNEL } from "../index/types.ts";
-import { createChangesEngine, type RunningChangesEngine } from "../replication/engine.ts";
+import type { Controller } from "../controller/controller.ts";
+import type { Problems } from "../controller/problems.ts";
+import type { DocumentStoreHandle } from "../documents/store.ts";
+import type { Index } from "../index/open.ts";
+import type { RunningChangesEngine } from "../replication/engine.ts";
 import type { ChangesEngine } from "../replication/types.ts";
-import type { Random } from "../runtime/random.ts";
 import type { Time } from "../runtime/time.ts";
-import { compactInBackground } from "./compaction-loop.ts";
-import { IndexFeeder } from "./index-feeder.ts";
-import { instanceIsGone, newInstance } from "./instance.ts";
-import { SyncFunctionHolder } from "./sync-function-holder.ts";
+import type { IndexFeeder } from "./index-feeder.ts";
+import type { LiveSettings } from "./live-settings.ts";
+import type { SyncFunctionHolder } from "./sync-function-holder.ts";
 import type { Database, DatabaseSettings, HealthProblem } from "./types.ts";
 
 /** How long a closing database waits for its last mutations to become stable. */
 const LAST_TICK_LIMIT_MS = 3000;
 
-/** What {@link openDatabase} needs. */
-export interface DatabaseOptions {
-  /** The database's bucket, open; it is closed with the database. */
-  readonly bucket: Bucket;
-  readonly settings: DatabaseSettings;
-  readonly time: Time;
-  readonly random: Random;
-  readonly log: Log;
-  /** The controller's settings where they are not the defaults. */
-  readonly controller?: Partial<ControllerSettings>;
-}
-
-/** Opens a database over its bucket. Throws `bad_config`, `corrupt`, `newer_version`, `unavailable`. */
-export async function openDatabase(options: DatabaseOptions): Promise<OpenDatabase> {
-  const { bucket, settings, time, random } = options;
-  const log = options.log.child({ database: bucket.name });
-  const problems = new Problems(time, log);
-  const syncFunction = await SyncFunctionHolder.open(settings.syncFunction, log, time);
-  const { partitions, shape, writer } = settings.index;
-  const { vbuckets } = bucket;
-  const collection = bucket.index;
-  const index = await openIndex({ collection, vbuckets, partitions, shape, time, log });
-  const feeder = new IndexFeeder(index, problems);
-  const live = new LiveSettings(settings);
-  let controller: Controller | undefined;
-  let changes: RunningChangesEngine | undefined;
-  const documents = createDocumentStore({
-    bucket,
-    settings: { limits: live.limits },
-    syncFunction: feeder.paced(() => syncFunction.current),
-    onSaved: (mutation) => {
-      if (writer === "frontend") feeder.saved(mutation);
-      changes?.saved(mutation);
-    },
-    stableSeq: (vb) => controller?.head().clock[vb] ?? 0,
-    time,
-    random,
-    log,
-  });
-  const { instance, end } = newInstance(random);
-  try {
-    controller = await openController({
-      bucket,
-      openLookup: (branches) => openLookupMap({ collection, vbuckets, time, log, branches }),
-      journal: index,
-      healer: createHealer({ context: documents.context, writer: index }),
-      time,
-      log,
-      problems,
-      instance,
-      gone: instanceIsGone,
-      settings: {
-        partitions: Math.min(partitions, vbuckets),
-        ...(writer === "feed" ? { graceMs: 0 } : {}),
-        ...options.controller,
-      },
-    });
-  } catch (error) {
-    end();
-    throw error;
-  }
-  changes = createChangesEngine({
-    vbuckets,
-    stable: controller,
-    lookup: controller.lookup,
-    branches: controller.branches,
-    index,
-    documents,
-    channelHash,
-    visible: () => [ALL_CHANNEL],
-    eager: () => live.current.changes.mode === "eager",
-  });
-  const ending = new AbortController();
-  const owner = controller;
-  const compaction = compactInBackground(
-    {
-      time,
-      problems,
-      stable: () => (owner.role === "owner" ? owner.head().clock : undefined),
-      compact: (stable, budget) => index.compact(stable, budget),
-    },
-    ending.signal,
-  );
-  return new OpenDatabase({
-    ending,
-    compaction,
-    bucket,
-    live,
-    time,
-    log,
-    problems,
-    syncFunction,
-    index,
-    feeder,
-    documents,
-    controller,
-    changes,
-    end,
-  });
-}
-
-/** Settings that can change while the database is open. */
-class LiveSettings {
-  current: DatabaseSettings;
-  /** The limits as they are at the moment of the question. */
-  readonly limits: DatabaseSettings["limits"];
-
-  constructor(settings: DatabaseSettings) {
-    this.current = settings;
-    const now = () => this.current.limits;
-    this.limits = {
-      get documentBytes() {
-        return now().documentBytes;
-      },
-      get attachmentBytes() {
-        return now().attachmentBytes;
-      },
-      get revisionDepth() {
-        return now().revisionDepth;
-      },
-      get documentIdBytes() {
-        return now().documentIdBytes;
-      },
-    };
-  }
-}
-
-interface Parts {
+/** What an open database is made of. */
+export interface DatabaseParts {
   /** Ends what goes on in the background. */
   readonly ending: AbortController;
   readonly compaction: Promise<void>;
@@ -171,7 +38,7 @@ interface Parts {
   readonly end: () => void;
 }
 
-/** An open database. Made by {@link openDatabase}. */
+/** An open database. Made by `openDatabase`. */
 export class OpenDatabase implements Database {
   readonly bucket: Bucket;
   readonly documents: DocumentStoreHandle;
@@ -180,10 +47,10 @@ export class OpenDatabase implements Database {
   readonly stable: Controller;
   /** For tests: where index writes can be made to get lost. */
   readonly feeder: IndexFeeder;
-  readonly #parts: Parts;
+  readonly #parts: DatabaseParts;
   #closed = false;
 
-  constructor(parts: Parts) {
+  constructor(parts: DatabaseParts) {
     this.#parts = parts;
     this.bucket = parts.bucket;
     this.documents = parts.documents;

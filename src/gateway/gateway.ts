@@ -8,7 +8,8 @@ import type { ControllerSettings } from "../controller/settings.ts";
 import type { Random } from "../runtime/random.ts";
 import type { Time } from "../runtime/time.ts";
 import { type BucketSource, embeddedSource } from "./bucket-source.ts";
-import { type OpenDatabase, openDatabase } from "./database.ts";
+import type { OpenDatabase } from "./database.ts";
+import { openDatabase } from "./open-database.ts";
 import { checkDatabaseName, readSettings, wholeSettings, writeSettings } from "./settings.ts";
 import type { Database, DatabaseSettings, Gateway } from "./types.ts";
 
