@@ -1,6 +1,6 @@
 // What goes wrong outside: full disks, damaged files, files of a newer program, wrong directories.
 
-import { afterAll, describe, expect, test } from "bun:test";
+import { describe, expect, test } from "bun:test";
 import { spawnSync } from "node:child_process";
 import {
   existsSync,
@@ -228,16 +228,13 @@ describe("a full disk", () => {
       await checkFullDisk(bucket, () => connection.exec("PRAGMA max_page_count = 1000000"));
     }));
 
-  const mount = newDirectory();
-  const mounted =
-    process.platform === "linux" &&
-    spawnSync("mount", ["-t", "tmpfs", "-o", "size=8m", "tmpfs", mount]).status === 0;
-
-  test.skipIf(!mounted)("of the operating system does the same", async () => {
+  test.skipIf(!canMount())("of the operating system does the same", async () => {
+    const place = newDirectory();
+    expect(mount(place)).toBe(true);
     try {
-      const ballast = join(mount, "ballast");
+      const ballast = join(place, "ballast");
       writeFileSync(ballast, new Uint8Array(1_000_000));
-      const directory = join(mount, "data");
+      const directory = join(place, "data");
       const bucket = await open(directory);
       await checkFullDisk(bucket, () => truncateSync(ballast, 0));
       await bucket.close();
@@ -245,15 +242,30 @@ describe("a full disk", () => {
       expect(text((await again.documents.get("after"))?.body)).toBe("1");
       await again.close();
     } finally {
-      spawnSync("umount", [mount]);
+      unmount(place);
     }
   });
-
-  afterAll(() => {
-    if (mounted) spawnSync("umount", ["-q", mount]);
-    removeDirectory(mount);
-  });
 });
+
+/** Makes a disk of 8 MB in memory; false where one may not. */
+function mount(place: string): boolean {
+  if (process.platform !== "linux") return false;
+  const options = ["-t", "tmpfs", "-o", "size=8m", "tmpfs", place];
+  return spawnSync("mount", options).status === 0;
+}
+
+/** Takes the disk away, also when a test that failed left a file open in it. */
+function unmount(place: string): void {
+  spawnSync("umount", ["-l", place]);
+  removeDirectory(place);
+}
+
+function canMount(): boolean {
+  const place = newDirectory();
+  const could = mount(place);
+  unmount(place);
+  return could;
+}
 
 test("a bucket that is removed leaves nothing, and other files where they are", async () => {
   const directory = await filledDirectory();
