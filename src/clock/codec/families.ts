@@ -3,7 +3,7 @@
 // for.
 
 import { MalformedBytes } from "../bytes.ts";
-import { type BitReader, type BitWriter, MAX_BITS } from "./bits.ts";
+import { type BitReader, type BitWriter, bitLength, MAX_BITS } from "./bits.ts";
 import { binomialTable, gaussianMiddle, gaussianTable, MEAN_STEPS, poissonTable } from "./model.ts";
 import { type Bins, evenBins } from "./rans.ts";
 import type { SymbolTable } from "./symbol-table.ts";
@@ -64,6 +64,15 @@ export function coderOf(parameters: Exclude<Parameters, { family: typeof Family.
       return { table, bins: binsOf(table.count - 1, parameters.shift, 0) };
     }
   }
+}
+
+/** The bits that {@link writeParameters} takes. */
+export function headerBits(parameters: Parameters): number {
+  const { family, start } = parameters;
+  const signed = 7 + Math.max(0, bitLength(Math.abs(start)) - 1);
+  if (family === Family.constant) return 2 + signed;
+  if (family === Family.gaussian) return 2 + 10 + signed;
+  return 2 + 8 + (family === Family.binomial ? 11 : 0) + 1 + (start === 0 ? 0 : signed);
 }
 
 /** Writes a block's header. */

@@ -2,7 +2,7 @@
 // found is written into the block's header.
 
 import { bitLength, POWERS } from "./bits.ts";
-import { coderOf, Family, type Parameters } from "./families.ts";
+import { coderOf, Family, headerBits, type Parameters } from "./families.ts";
 import {
   GAUSSIAN_STEPS,
   gaussianMiddle,
@@ -58,8 +58,8 @@ export function planBlock(
   for (const parameters of candidates(moments, spread)) {
     if (!isExact(parameters.start, moments)) continue;
     const { table, bins } = coderOf(parameters);
-    const bits =
-      22 + sized(parameters.start) + costOf(counts.of(parameters, table.count), table, bins);
+    const inside = costOf(counts.of(parameters, table.count), table, bins);
+    const bits = headerBits(parameters) + inside + counts.outside;
     if (best === undefined || bits < best.bits) best = { bits, parameters };
   }
   if (best === undefined) return undefined;
@@ -78,7 +78,15 @@ function constantBlock(from: number, to: number, value: number): Block {
   const parameters = { family: Family.constant, start: value };
   // A constant is not coded; another family's coder stands where the type wants one.
   const coder = coderOf({ family: Family.poisson, mean: 1, start: 0 });
-  return { from, to, ...coder, plus: 0, symbolOf: () => 0, parameters, bits: 9 + sized(value) };
+  return {
+    from,
+    to,
+    ...coder,
+    plus: 0,
+    symbolOf: () => 0,
+    parameters,
+    bits: headerBits(parameters),
+  };
 }
 
 /** Which symbol of the family's table a value is, from which its start was taken. */
@@ -96,21 +104,33 @@ class Counts {
   readonly #sorted: Float64Array;
   readonly #counts = new Uint32Array(MAX_SYMBOLS);
   #key = "";
+  #outside = 0;
 
   constructor(sorted: Float64Array) {
     this.#sorted = sorted;
   }
 
+  /** The bits that values outside the bins counted last take besides their symbols. */
+  get outside(): number {
+    return this.#outside;
+  }
+
   of(parameters: Shaped, count: number): Uint32Array {
+    const gaussian = parameters.family === Family.gaussian;
     const shift = parameters.family === Family.poisson ? 0 : parameters.shift;
-    const key = `${count} ${shift} ${parameters.start} ${parameters.family === Family.gaussian}`;
+    const key = `${count} ${shift} ${parameters.start} ${gaussian}`;
     if (key === this.#key) return this.#counts;
     this.#key = key;
     this.#counts.fill(0);
+    this.#outside = 0;
     const symbolOf = symbols(parameters, count);
+    const end = (count - (gaussian ? 2 : 1)) * POWERS[shift]!;
     for (let at = 0; at < this.#sorted.length; at++) {
-      const symbol = symbolOf(this.#sorted[at]! - parameters.start);
+      const value = this.#sorted[at]! - parameters.start;
+      const symbol = symbolOf(value);
       this.#counts[symbol] = this.#counts[symbol]! + 1;
+      if (value < 0) this.#outside += sizedBits(-1 - value);
+      else if (value >= end) this.#outside += sizedBits(value - end);
     }
     return this.#counts;
   }
@@ -186,6 +206,7 @@ function momentsOf(sorted: Float64Array): Moments {
   return { mean, variance, least: sorted[0]!, most: sorted[sorted.length - 1]!, sorted };
 }
 
-function sized(value: number): number {
-  return 7 + Math.max(0, bitLength(Math.abs(value)) - 1);
+/** The bits that the distance of a value outside the bins takes. */
+function sizedBits(value: number): number {
+  return 6 + Math.max(0, bitLength(value) - 1);
 }

@@ -21,6 +21,9 @@ import { beginRuns, endRuns, readRun } from "./rans-decoder.ts";
 const MAX_LOG_BLOCKS = 5;
 const MIN_BLOCK = 16;
 
+/** What the coder's last state takes, less what it says. */
+const STATE_BITS = 24;
+
 /** About what one more block costs in its header. */
 const BLOCK_BITS = 40;
 
@@ -39,7 +42,7 @@ export function planParametric(summary: Summary): Plan | undefined {
 
 function planBlocks({ values, sorted }: Summary, logBlocks: number): Plan | undefined {
   const blocks: Block[] = [];
-  let bits = CODEC_BITS + 4 + 32;
+  let bits = CODEC_BITS + (logBlocks === 0 ? 1 : 4) + STATE_BITS;
   for (let index = 0; index < 1 << logBlocks; index++) {
     const [from, to] = blockAt(values.length, logBlocks, index);
     const own = logBlocks === 0 ? sorted : values.slice(from, to).sort();

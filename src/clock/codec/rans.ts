@@ -109,10 +109,10 @@ const BITS_OF_SLOTS = Float64Array.from({ length: SLOTS + 1 }, (_, slots) =>
   Math.log2(SLOTS / slots),
 );
 
-/** About what a value outside all bins costs beside its symbol. */
-const OUTSIDE_BITS = 16;
-
-/** About the bits that `counts[symbol]` symbols of each kind cost in `table`, low bits included. */
+/**
+ * The bits that `counts[symbol]` symbols of each kind cost in `table`, low bits included, but not the
+ * distances of values outside the bins.
+ */
 export function costOf(counts: ArrayLike<number>, table: SymbolTable, bins: Bins): number {
   let bits = 0;
   for (let symbol = 0; symbol < table.count; symbol++) {
@@ -120,7 +120,7 @@ export function costOf(counts: ArrayLike<number>, table: SymbolTable, bins: Bins
     if (count === 0) continue;
     const extra = bins.extra[symbol]!;
     bits += count * BITS_OF_SLOTS[table.slots[symbol]!]!;
-    bits += count * (extra > MAX_BITS ? OUTSIDE_BITS : extra);
+    if (extra <= MAX_BITS) bits += count * extra;
   }
   return bits;
 }
