@@ -244,7 +244,10 @@ function engineFailure(context: QuickJSContext, error: QuickJSHandle): Failure {
   return message.includes("stack") ? "stack" : "error";
 }
 
-/** What an exception out of the WebAssembly code says: not heeding the clock, the host's stack was used up, or a trap. */
+/**
+ * What an exception out of the WebAssembly code says: not heeding the clock, the host's stack was used
+ * up, or a trap.
+ */
 function crashKind(error: unknown): Failure {
   if (error instanceof HardStop) return "time";
   return error instanceof RangeError ? "stack" : "crash";
