@@ -3,7 +3,6 @@
 import process from "node:process";
 import { TidegateError } from "../base/errors.ts";
 import { silentLog } from "../base/log.ts";
-import { checkCouchbase, findingLine } from "../bucket/couchbase/check.ts";
 import type { Config } from "../config/schema.ts";
 import { systemRandom } from "../runtime/random.ts";
 import { systemTime } from "../runtime/time.ts";
@@ -14,6 +13,8 @@ export async function check(config: Config): Promise<number> {
   if (config.bucket === "embedded") {
     throw new TidegateError("bad_config", "give the bucket to check: couchbase://HOST/BUCKET");
   }
+  // Not before it is needed: Couchbase's native client costs a start a quarter of its time.
+  const { checkCouchbase, findingLine } = await import("../bucket/couchbase/check.ts");
   const parts = { time: systemTime(), random: systemRandom, log: silentLog };
   let missing = 0;
   for await (const finding of checkCouchbase(couchbaseOptions(config, parts))) {

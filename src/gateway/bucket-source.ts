@@ -7,10 +7,7 @@ import { TidegateError } from "../base/errors.ts";
 import type { Log } from "../base/log.ts";
 import type { Bucket } from "../bucket/bucket.ts";
 import { parseConnectionString } from "../bucket/couchbase/connection-string.ts";
-import {
-  type CouchbaseBucketOptions,
-  openCouchbaseBucket,
-} from "../bucket/couchbase/couchbase-bucket.ts";
+import type { CouchbaseBucketOptions } from "../bucket/couchbase/couchbase-bucket.ts";
 import { openEmbeddedBucket, removeEmbeddedBucket } from "../bucket/embedded/embedded-bucket.ts";
 import type { Random } from "../runtime/random.ts";
 import type { Time } from "../runtime/time.ts";
@@ -90,7 +87,7 @@ export function couchbaseSource(options: CouchbaseSourceOptions): BucketSource {
   };
   return {
     names: () => [bucket],
-    open(name) {
+    async open(name) {
       if (name !== bucket) {
         throw new TidegateError(
           "bad_request",
@@ -98,6 +95,8 @@ export function couchbaseSource(options: CouchbaseSourceOptions): BucketSource {
             "that name. Run another gateway for another bucket.",
         );
       }
+      // Not before it is needed: Couchbase's native client costs a start a quarter of its time.
+      const { openCouchbaseBucket } = await import("../bucket/couchbase/couchbase-bucket.ts");
       return openCouchbaseBucket(options);
     },
     checkRemovable: refuseRemoval,
