@@ -41,6 +41,7 @@ console.log(
 
 const user = flags.trace === undefined ? undefined : userTrace(flags.trace);
 const traces = [...builtInTraces(), ...(user === undefined ? [] : [user.trace])];
+const year = await measureYear((text) => say(`a year: ${text}`));
 const whole = traces.map((trace) => {
   say(`whole clocks: ${trace.name}`);
   return measureWhole(trace);
@@ -51,7 +52,6 @@ say("deltas");
 const deltas = await measureDeltas();
 say("rows");
 const rows = await measureRows();
-const year = await measureYear((text) => say(`a year: ${text}`));
 say("");
 const results: Results = { whole, speed, deltas, rows, year };
 const own = user && measureUser(user.clocks);

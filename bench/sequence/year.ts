@@ -184,8 +184,9 @@ async function measureReads(index: KeyValueCollection, ticks: readonly number[])
     { length: RESOLVED },
     () => (ticks[Math.floor(next() * ticks.length)]! + Math.floor(next() * TICK_MS)) as Tick,
   );
-  // The loops are compiled, and the file's pages are in memory; nothing of these ticks is kept.
-  for (const tick of chosen.slice(0, 500)) await map.resolve(tick);
+  // Cold is the map, not the program: afterwards its loops are compiled, and the file's pages are in
+  // the system's memory. The map that is measured has seen nothing.
+  for (let round = 0; round < 3; round++) for (const tick of chosen) await map.resolve(tick);
   const cold: number[] = [];
   let mostReads = 0;
   const other = await openLookupMap(options);

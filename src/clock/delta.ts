@@ -59,7 +59,7 @@ export function applyDelta(clock: Clock, bytes: Uint8Array, seed = 0, verify = t
     throw new MalformedBytes("they end too early");
   }
   const payload = bytes.subarray(0, length);
-  addPayload(payload, clock);
+  addPayload(payload, clock, verify);
   if (!verify) return;
   const mask = checkBytes === SHORT_CHECK ? 0xffff : 0xffffffff;
   const expected = (checkOf(clock, payload, seed) & mask) >>> 0;

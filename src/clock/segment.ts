@@ -24,7 +24,7 @@ const RECORDS_TAG = 10;
  * for each vbucket. It bounds the time that any record takes: 10 microseconds a unit for 1,024
  * vbuckets.
  */
-const MAX_CHAIN_COST = 3;
+const MAX_CHAIN_COST = 2;
 
 /** How many records follow a checkpoint or a leap, at most, however cheap they are. */
 const MAX_CHAIN = 32;
@@ -285,6 +285,6 @@ export class Segment {
     const payload = bytes.subarray(0, length);
     const expected = crc32(payload, seedOf(this.#ticks[index]!)) >>> 0;
     if (verify && readCheck(bytes, length, CHECK_BYTES) !== expected) throw mismatch();
-    addPayload(payload, clock);
+    addPayload(payload, clock, verify);
   }
 }
