@@ -1,7 +1,7 @@
 // The breakages tried, by the invariants of the design's part 3. When one does not fit the code any
 // more, write it anew against the code as it is.
 
-import { clockBreakages } from "../clock/breakages.ts";
+import { clockBreakages, clockBreakages } from "../clock/breakages.ts";
 import type { Breakage } from "./breakage.ts";
 
 /** A quick crash test is enough to notice what it is for. */
