@@ -1,7 +1,8 @@
 // The breakages tried, by the invariants of the design's part 3. When one does not fit the code any
 // more, write it anew against the code as it is.
 
-import { clockBreakages, clockBreakages } from "../clock/breakages.ts";
+import { clockBreakages } from "../clock/breakages.ts";
+import { indexBreakages } from "../index/breakages.ts";
 import type { Breakage } from "./breakage.ts";
 
 /** A quick crash test is enough to notice what it is for. */
@@ -341,4 +342,5 @@ export const breakages: readonly Breakage[] = [
   ...durable,
   ...idempotent,
   ...clockBreakages,
+  ...indexBreakages,
 ];
