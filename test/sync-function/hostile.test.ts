@@ -61,7 +61,7 @@ const FAILS: Readonly<Record<string, readonly [code: string, says: string]>> = {
     "can't be searched",
   ],
   "a loop in which every step is long": [
-    'const a = "x".repeat(1e6); for (;;) a.toUpperCase() + a.split("");',
+    'const a = "x".repeat(1e5); for (;;) a.toUpperCase() + a.split("");',
     "did not end",
   ],
   "a loop of long steps that no function is called for": [
@@ -159,6 +159,26 @@ describe("that one save fails with what happened, and the next save is uninfluen
     });
   }
 });
+
+test("memory that runs out costs that save only, caught inside or not", async () => {
+  const sync = await make(
+    `function (doc) {
+      const kept = [];
+      if (doc.fill) try { for (;;) kept.push({ kept }) } catch (e) { if (doc.fill === "throw") throw e }
+      channel("fine");
+    }`,
+    { timeMs: 10_000, memoryBytes: 8 * 1024 * 1024 },
+  );
+  for (let i = 0; i < 3; i++) {
+    await expect(call(sync, { fill: "throw" })).rejects.toMatchObject({
+      code: "sync_function_failed",
+      message: expect.stringContaining("more than 8388608 bytes of memory"),
+    });
+    expect((await call(sync)).channels).toEqual(["fine"]);
+  }
+  expect((await call(sync, { fill: "catch" })).channels).toEqual(["fine"]);
+  await sync.close();
+}, 60_000);
 
 test("a clock that stands still does not let a loop run for ever", async () => {
   const { createSyncFunction } = await import("../../src/documents/sync-function/sync-function.ts");
