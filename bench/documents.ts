@@ -14,12 +14,13 @@ import type {
 } from "../src/bucket/bucket.ts";
 import { DEFAULT_LIMITS } from "../src/documents/limits.ts";
 import { createDocumentStore } from "../src/documents/store.ts";
+import { FREE_GUEST } from "../src/documents/types.ts";
 import { systemRandom } from "../src/runtime/random.ts";
 import { systemTime } from "../src/runtime/time.ts";
 
 const DOCUMENTS = Number(process.argv[2] ?? 20_000);
 const GROUP = 64;
-const GUEST = { name: null, admin: false };
+const GUEST = FREE_GUEST;
 const time = systemTime();
 const results: Record<string, number> = {};
 

@@ -6,7 +6,7 @@ import { join } from "node:path";
 import type { JsonObject } from "../../src/base/json.ts";
 import { silentLog } from "../../src/base/log.ts";
 import { encodeRowPositions, type RowPosition } from "../../src/clock/row-positions.ts";
-import type { Actor } from "../../src/documents/types.ts";
+import { type Actor, ADMIN } from "../../src/documents/types.ts";
 import { openGateway } from "../../src/gateway/gateway.ts";
 import type { Database } from "../../src/gateway/types.ts";
 import type { ChangesFeed } from "../../src/replication/types.ts";
@@ -24,7 +24,7 @@ const LIVE_AT_ONCE = 10;
 /** A tick as its distance to the one before, in a varint: up to 16 seconds. */
 const LIVE_TICK_BYTES = 2;
 
-const nobody: Actor = { name: null, admin: true };
+const nobody: Actor = ADMIN;
 
 /** What sequences cost on one kind of feed. */
 export interface RowResult {

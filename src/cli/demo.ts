@@ -6,6 +6,7 @@ import type { Log } from "../base/log.ts";
 import { type Address, formatAddress } from "../config/address.ts";
 import { parseDatabaseSettings } from "../config/load.ts";
 import type { Config } from "../config/schema.ts";
+import { ADMIN } from "../documents/types.ts";
 import type { Database, Gateway } from "../gateway/types.ts";
 import airports from "./demo-airports.json" with { type: "json" };
 
@@ -22,7 +23,7 @@ const SYNC_FUNCTION = `function (doc) {
 }`;
 
 /** Whose requests the demo makes. */
-const ACTOR = { name: null, admin: true };
+const ACTOR = ADMIN;
 
 /** The settings that `--demo` adds, below what the user set. */
 export function withDemo(config: Config): Config {

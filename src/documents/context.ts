@@ -9,7 +9,7 @@ import type { Background } from "./background.ts";
 import type { KeyedQueue } from "./keyed-queue.ts";
 import type { DocumentLimits } from "./limits.ts";
 import type { SyncFunction } from "./sync-port.ts";
-import type { Actor } from "./types.ts";
+import { type Actor, ADMIN } from "./types.ts";
 
 /** What the store's parts share. */
 export interface StoreContext {
@@ -30,4 +30,4 @@ export interface StoreContext {
 }
 
 /** Who imports and `_resync` run as. */
-export const SYSTEM_ACTOR: Actor = { name: null, admin: true };
+export const SYSTEM_ACTOR: Actor = ADMIN;

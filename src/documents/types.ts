@@ -2,15 +2,24 @@
 // JSON travels as text: the store splices `_id`, `_rev` and friends into the stored text, so that
 // nobody parses a document only to print it again.
 
+import { type Access, FULL_ACCESS, fixedAccess } from "../access/types.ts";
 import type { Json, JsonObject } from "../base/json.ts";
 
-/** Who makes a request. Access control (`src/access/`) adds principals later. */
+/** Who makes a request, and what that one may see. */
 export interface Actor {
   /** The user's name; null for the guest. */
   readonly name: string | null;
   /** Whether the request came by the admin listener: `require*` of the sync function are passed. */
   readonly admin: boolean;
+  /** What the actor may see; of an administrator {@link FULL_ACCESS}. */
+  readonly access: Access;
 }
+
+/** An administrator, or the gateway itself. */
+export const ADMIN: Actor = { name: null, admin: true, access: FULL_ACCESS };
+
+/** A guest that sees every document. */
+export const FREE_GUEST: Actor = { name: null, admin: false, access: fixedAccess(["*"]) };
 
 /** What a write of one document gives back. */
 export interface WriteOutcome {

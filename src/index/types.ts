@@ -1,6 +1,7 @@
 // What the index says of a mutation, and the two doors of the index: writing and reading.
 
 import type { Clock } from "../clock/tick.ts";
+import type { PrincipalId } from "./pseudo-channel.ts";
 
 /** Bits of {@link Entry.flags}. */
 export const EntryFlag = {
@@ -10,6 +11,8 @@ export const EntryFlag = {
   removed: 2,
   /** The document has more than one leaf revision: rows in style `all_docs` need its tree. */
   conflict: 4,
+  /** The entry is in a principal's pseudo-channel, and carries what the document grants it. */
+  grants: 8,
 } as const;
 
 /** One line of the index: "this revision went into this channel". */
@@ -24,6 +27,28 @@ export interface Entry {
   readonly revId: string;
   /** The seq of the same document's mutation that this one supersedes; 0 when there is none. */
   readonly supersedes: number;
+  /** With {@link EntryFlag.grants}: what the document grants the pseudo-channel's principal. */
+  readonly grants?: readonly Grant[];
+}
+
+/**
+ * One thing that a document gives a principal, and how long: a span of the document's vbucket. The
+ * newest entry of a document tells its whole past by these spans, so that older ones may go.
+ */
+export interface Grant {
+  readonly kind: "channel" | "role";
+  /** The channel's name, or the role's without `role:`. */
+  readonly name: string;
+  /** The seq of the mutation with which it began; it has held without a break since. */
+  readonly from: number;
+  /** The seq of the mutation that withdrew it; 0: it holds. At clock K: `from <= K[vb] < until`. */
+  readonly until: number;
+}
+
+/** Everything that one document grants, and has granted, to one principal. */
+export interface PrincipalGrants {
+  readonly principal: PrincipalId;
+  readonly grants: readonly Grant[];
 }
 
 /** A channel that a document left, and where. */
@@ -53,6 +78,11 @@ export interface IndexMutation {
   readonly channels: readonly string[];
   /** The channels it has left. A front-end writes those of this seq; healing writes them all. */
   readonly removals: readonly Removal[];
+  /**
+   * What it grants: an entry of this seq in the pseudo-channel of each principal. As long as the
+   * `_sync` attribute keeps a withdrawn grant, its principal is named here.
+   */
+  readonly grants?: readonly PrincipalGrants[];
 }
 
 /** A hash of a channel's name (32 bits), for sets of changed channels. Collisions only wake. */

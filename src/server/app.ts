@@ -2,6 +2,7 @@
 
 import { Hono, type MiddlewareHandler } from "hono";
 import { TidegateError } from "../base/errors.ts";
+import { ADMIN, FREE_GUEST } from "../documents/types.ts";
 import { adminDatabaseMethods, adminRoutes } from "./admin-routes.ts";
 import { answerOf, errorAnswer, json } from "./answers.ts";
 import { attachmentRoutes } from "./attachment-routes.ts";
@@ -70,7 +71,7 @@ function appOf(
   app.use((call, next) => {
     call.set("server", server);
     call.set("side", side);
-    call.set("actor", { name: null, admin: side === "admin" });
+    call.set("actor", side === "admin" ? ADMIN : FREE_GUEST);
     return next();
   });
   app.use(guard);

@@ -130,20 +130,26 @@ describe("the lookup map", () => {
       const byTick = new Map(ticks.map(({ tick, clock }) => [tick as number, clock]));
       const next = random(6);
       let rounded = 0;
-      for (const key of (await segmentKeys(index)).slice(0, 3)) {
-        const right = (await index.get(key))!.value;
-        for (const value of damaged(right, next, 12)) {
-          await index.batch([{ op: "upsert", key, value }]);
-          const opened = await open();
-          for (let run = 0; run < 20; run++) {
-            const wanted = ticks[Math.floor(next() * ticks.length)]!;
-            const found = await opened.resolve(wanted.tick);
-            expect(found.tick).toBeLessThanOrEqual(wanted.tick);
-            expect(found.clock).toEqual(byTick.get(found.tick) ?? new Float64Array(V));
-            if (found.tick !== wanted.tick) rounded++;
-          }
+      const [key = "", after = ""] = await segmentKeys(index);
+      const right = (await index.get(key))!.value;
+      const end = Number.parseInt(after.split(":")[1] ?? "", 36);
+      const inside = ticks.filter(({ tick }) => tick < end);
+      const wrongBytes = Array.from({ length: 120 }, () => {
+        const wrong = right.slice();
+        const at = Math.floor(next() * wrong.length);
+        wrong[at] = wrong[at]! ^ (1 << Math.floor(next() * 8));
+        return wrong;
+      });
+      for (const value of [...damaged(right, next, 12), ...wrongBytes]) {
+        await index.batch([{ op: "upsert", key, value }]);
+        const opened = await open();
+        for (let run = 0; run < 40; run++) {
+          const wanted = inside[Math.floor(next() * inside.length)]!;
+          const found = await opened.resolve(wanted.tick);
+          expect(found.tick).toBeLessThanOrEqual(wanted.tick);
+          expect(found.clock).toEqual(byTick.get(found.tick) ?? new Float64Array(V));
+          if (found.tick !== wanted.tick) rounded++;
         }
-        await index.batch([{ op: "upsert", key, value: right }]);
       }
       expect(rounded).toBeGreaterThan(50);
     });

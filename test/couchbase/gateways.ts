@@ -11,7 +11,7 @@ import {
 import type { Clock } from "../../src/clock/tick.ts";
 import { classify } from "../../src/documents/load.ts";
 import { indexMutationOf } from "../../src/documents/sync-metadata.ts";
-import type { Actor } from "../../src/documents/types.ts";
+import { ADMIN } from "../../src/documents/types.ts";
 import { couchbaseSource } from "../../src/gateway/bucket-source.ts";
 import type { OpenDatabase } from "../../src/gateway/database.ts";
 import { type OpenGateway, openGateway } from "../../src/gateway/gateway.ts";
@@ -20,7 +20,8 @@ import { systemRandom } from "../../src/runtime/random.ts";
 import { systemTime } from "../../src/runtime/time.ts";
 import { LoopbackCluster } from "../loopback/cluster.ts";
 
-export const ADMIN: Actor = { name: null, admin: true };
+export { ADMIN };
+
 const BUCKET = "places";
 
 /** A cluster, the store beneath it, and gateways on it. Close it, so that its directory goes away. */

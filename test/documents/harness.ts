@@ -13,12 +13,12 @@ import {
   type DocumentStoreHandle,
   type DocumentStoreOptions,
 } from "../../src/documents/store.ts";
-import type { Actor, DocumentView } from "../../src/documents/types.ts";
+import { type Actor, type DocumentView, FREE_GUEST } from "../../src/documents/types.ts";
 import type { IndexMutation } from "../../src/index/types.ts";
 import { systemRandom } from "../../src/runtime/random.ts";
 import { systemTime, type Time } from "../../src/runtime/time.ts";
 
-export const GUEST: Actor = { name: null, admin: false };
+export const GUEST: Actor = FREE_GUEST;
 
 /** A store, its bucket, and what it told the index. */
 export interface Bench {

@@ -6,6 +6,7 @@ import type { JsonObject } from "../../src/base/json.ts";
 import { DEFAULT_LIMITS } from "../../src/documents/limits.ts";
 import type { SyncFunction, SyncInput } from "../../src/documents/sync-port.ts";
 import { EMPTY_SYNC_RESULT } from "../../src/documents/sync-port.ts";
+import { FREE_GUEST } from "../../src/documents/types.ts";
 import { EntryFlag } from "../../src/index/types.ts";
 import { type Bench, codeOf, GUEST, openBench, parsed } from "./harness.ts";
 
@@ -285,7 +286,7 @@ describe("the sync function", () => {
       inputs.push({ ...input, docJson: input.docJson, oldDocJson: input.oldDocJson });
       return EMPTY_SYNC_RESULT;
     });
-    const actor = { name: "ann", admin: false };
+    const actor = { ...FREE_GUEST, name: "ann" };
     const first = await store.put(actor, "seen", { a: 1, _attachments: { f: { data: "YQ==" } } });
     await store.remove(actor, "seen", first.rev);
     const [one, two] = inputs as [SyncInput, SyncInput];

@@ -11,7 +11,7 @@ import { loseTail } from "../../src/bucket/embedded/testing.ts";
 import { total } from "../../src/clock/clock.ts";
 import { classify } from "../../src/documents/load.ts";
 import { indexMutationOf } from "../../src/documents/sync-metadata.ts";
-import type { Actor } from "../../src/documents/types.ts";
+import { ADMIN } from "../../src/documents/types.ts";
 import type { OpenDatabase } from "../../src/gateway/database.ts";
 import { type OpenGateway, openGateway } from "../../src/gateway/gateway.ts";
 import type { DatabaseSettings } from "../../src/gateway/types.ts";
@@ -19,7 +19,8 @@ import type { IndexMutation } from "../../src/index/types.ts";
 import { VirtualRandom } from "./virtual-random.ts";
 import { VirtualTime } from "./virtual-time.ts";
 
-export const ADMIN: Actor = { name: null, admin: true };
+export { ADMIN };
+
 const DATABASE = "sim";
 
 /** One gateway of the world; down when it has no database. */

@@ -13,6 +13,7 @@ import {
 } from "../../src/documents/sync-function/sync-function.ts";
 import { normalizeResult } from "../../src/documents/sync-metadata.ts";
 import type { SyncFunction, SyncInput, SyncResult } from "../../src/documents/sync-port.ts";
+import { FREE_GUEST } from "../../src/documents/types.ts";
 import { cpuTime } from "./support.ts";
 
 const SOURCE = "function (doc) { channel(doc.channels); }";
@@ -69,7 +70,7 @@ for (const [where, runs] of [
         const sync = where === "this thread" ? inThread : inWorker;
         const docJson = JSON.stringify(body);
         const parsed = JSON.parse(docJson) as JsonObject;
-        const actor = { name: null, admin: false };
+        const actor = FREE_GUEST;
         const input: SyncInput = { docJson, oldDocJson: null, meta: { xattrs: {} }, actor };
         const native = await outcome(defaultSyncFunction, { ...input, body: parsed });
         expect(await outcome(sync, input)).toEqual(native);

@@ -1,6 +1,7 @@
 // What a sync function can call, and what of it reaches the store.
 
 import { describe, expect, test } from "bun:test";
+import { ADMIN } from "../../src/documents/types.ts";
 import { call, keptLog, make, once } from "./support.ts";
 
 const NOTHING = { channels: [], access: [], roles: [], requires: [] };
@@ -159,7 +160,7 @@ describe("what it is given", () => {
       docJson: '{"_id":"a","__proto__":{"admin":true}}',
       oldDocJson: null,
       meta: { xattrs: {} },
-      actor: { name: null, admin: true },
+      actor: ADMIN,
     });
     expect(raw.channels).toEqual(["undefined", "_id,__proto__"]);
     await sync.close();

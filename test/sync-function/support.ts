@@ -11,6 +11,7 @@ import {
   type SandboxedSyncFunction,
 } from "../../src/documents/sync-function/sync-function.ts";
 import type { SyncFunction, SyncResult } from "../../src/documents/sync-port.ts";
+import { FREE_GUEST } from "../../src/documents/types.ts";
 import { systemTime, type Time } from "../../src/runtime/time.ts";
 
 /** Time as this process uses it up, so that a busy machine does not make calls time out. */
@@ -43,7 +44,7 @@ export async function call(
     docJson: JSON.stringify({ _id: "doc", _rev: "1-a", ...doc }),
     oldDocJson: oldDoc === null ? null : JSON.stringify(oldDoc),
     meta: { xattrs },
-    actor: { name: "alice", admin: false },
+    actor: { ...FREE_GUEST, name: "alice" },
   });
 }
 

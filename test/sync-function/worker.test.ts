@@ -9,6 +9,7 @@ import {
   type SandboxedSyncFunction,
 } from "../../src/documents/sync-function/sync-function.ts";
 import type { SyncInput } from "../../src/documents/sync-port.ts";
+import { FREE_GUEST } from "../../src/documents/types.ts";
 import { systemTime } from "../../src/runtime/time.ts";
 import { call, keptLog } from "./support.ts";
 
@@ -38,7 +39,7 @@ function input(doc: object): SyncInput {
     docJson: JSON.stringify(doc),
     oldDocJson: null,
     meta: { xattrs: {} },
-    actor: { name: null, admin: false },
+    actor: FREE_GUEST,
   };
 }
 

@@ -24,6 +24,9 @@ const MIN_BLOCK = 16;
 /** What the coder's last state takes, less what it says. */
 const STATE_BITS = 24;
 
+/** Blocks of many for which families of spread out values are tried: their tables take time. */
+const MAX_SPREAD_BLOCKS = 4;
+
 /** About what one more block costs in its header. */
 const BLOCK_BITS = 40;
 
@@ -42,11 +45,13 @@ export function planParametric(summary: Summary): Plan | undefined {
 
 function planBlocks({ values, sorted }: Summary, logBlocks: number): Plan | undefined {
   const blocks: Block[] = [];
+  let spreadBlocks = 0;
   let bits = CODEC_BITS + (logBlocks === 0 ? 1 : 4) + STATE_BITS;
   for (let index = 0; index < 1 << logBlocks; index++) {
     const [from, to] = blockAt(values.length, logBlocks, index);
     const own = logBlocks === 0 ? sorted : values.slice(from, to).sort();
-    const block = planBlock(from, to, own, logBlocks === 0);
+    const spread = logBlocks === 0 || (isSpread(own) && spreadBlocks++ < MAX_SPREAD_BLOCKS);
+    const block = planBlock(from, to, own, spread);
     if (block === undefined) return undefined;
     blocks.push(block);
     bits += block.bits;
@@ -63,6 +68,14 @@ function planBlocks({ values, sorted }: Summary, logBlocks: number): Plan | unde
       return encodeRuns(writer, values, runs);
     },
   };
+}
+
+/** Whether the quarters of the values lie far apart for their middle: two ranges in one block. */
+function isSpread(sorted: Float64Array): boolean {
+  const quarter = sorted.length >>> 2;
+  const middle = sorted[sorted.length >>> 1]!;
+  const width = sorted[sorted.length - 1 - quarter]! - sorted[quarter]!;
+  return width > 0.5 * (middle + 1);
 }
 
 /** Where block `index` of 2^logBlocks begins and ends: their lengths differ by at most one. */

@@ -1,0 +1,60 @@
+// What the floors above know of access: who a request is made by, and what that principal may see at
+// which clock. What does not live here: how it is found out (the other files of this folder).
+
+import type { Clock } from "../clock/tick.ts";
+
+/**
+ * What one principal may see, by DESIGN part 6: one predicate over channel and clock. It is kept up
+ * to date while it is held: a grant counts from the tick on that its mutation is in.
+ */
+export interface Access {
+  /** The user's name; null for the guest and for administrators. */
+  readonly name: string | null;
+  /** Whether every document is seen, whatever its channels: an administrator. */
+  readonly everything: boolean;
+  /** Whether one of `channels` is visible at the newest stable clock. */
+  seesAny(channels: readonly string[]): boolean;
+  /** Whether the user has the role (its name without `role:`) at the newest stable clock. */
+  hasRole(role: string): boolean;
+  /**
+   * The channels visible at `clock`, which is not newer than the newest stable clock: `*` when it was
+   * granted, and always `!`.
+   */
+  at(clock: Clock): ReadonlySet<string>;
+  /** The channels visible at the newest stable clock. */
+  now(): ReadonlySet<string>;
+  /** The pseudo-channels on which this access depends: the user's own and its roles', now. */
+  watched(): readonly string[];
+}
+
+const NOTHING_WATCHED: readonly string[] = [];
+const ALL: ReadonlySet<string> = new Set(["*", "!"]);
+
+/** The access of administrators: everything, at every clock. */
+export const FULL_ACCESS: Access = {
+  name: null,
+  everything: true,
+  seesAny: () => true,
+  hasRole: () => true,
+  at: () => ALL,
+  now: () => ALL,
+  watched: () => NOTHING_WATCHED,
+};
+
+/**
+ * The access of somebody with the same channels at every clock: the guest, whose channels are set in
+ * the configuration. `!` is always among them.
+ */
+export function fixedAccess(channels: readonly string[]): Access {
+  const seen: ReadonlySet<string> = new Set([...channels, "!"]);
+  const all = seen.has("*");
+  return {
+    name: null,
+    everything: false,
+    seesAny: (wanted) => all || wanted.some((channel) => seen.has(channel)),
+    hasRole: () => false,
+    at: () => seen,
+    now: () => seen,
+    watched: () => NOTHING_WATCHED,
+  };
+}
