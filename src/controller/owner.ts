@@ -88,8 +88,8 @@ export class Owner {
     }
     if (cuts.length > 0) await this.ticker.exclusive(() => this.#cut(cuts, logs));
     this.#cancels.add(
-      journal.onRecorded(() => {
-        this.validation.acknowledged();
+      journal.onRecorded((written) => {
+        this.validation.acknowledged(written);
         this.#pump();
       }),
     );

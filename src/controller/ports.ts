@@ -18,8 +18,8 @@ export interface Journal {
     mutations: readonly { vb: number; seq: number; vbuuid: string }[],
     where?: "memory" | "stored",
   ): Promise<(readonly number[] | undefined)[]>;
-  /** Calls `listener` whenever this node's writer had records acknowledged. */
-  onRecorded(listener: () => void): () => void;
+  /** Calls `listener` with the mutations whose records this node's writer had acknowledged. */
+  onRecorded(listener: (written: readonly { vb: number; seq: number }[]) => void): () => void;
   /** Says that the stable clock has passed `clock`: what is remembered below it may be forgotten. */
   passed(clock: Clock): void;
   /** Says that a vbucket's history was cut at `seq` and goes on as branch `vbuuid`. */

@@ -63,7 +63,8 @@ export class Validation {
   readonly #lookOffsets: readonly number[];
   #healQueue: Pending[] = [];
   readonly #failed = new Set<Pending>();
-  #askMemory = false;
+  /** What the journal's memory may know of: it just came, or was just acknowledged. */
+  #askMemory: Pending[] = [];
   #memoryBusy = false;
   #storedBusy = false;
   /** After a question that failed, the next one waits. */
@@ -149,13 +150,20 @@ export class Validation {
       this.#queueHeal(pending);
     } else {
       this.#looks[replayed || ownWriter ? 0 : 1]?.push(pending);
-      this.#askMemory ||= !replayed;
+      if (!replayed) this.#askMemory.push(pending);
     }
   }
 
-  /** This node's writer had records acknowledged. */
-  acknowledged(): void {
-    this.#askMemory = this.#pending.size > 0;
+  /** This node's writer had the records of these mutations acknowledged; by default: of any. */
+  acknowledged(written?: readonly { readonly vb: number; readonly seq: number }[]): void {
+    if (written === undefined) {
+      this.#askMemory = [...this.#pending];
+      return;
+    }
+    for (const { vb, seq } of written) {
+      const pending = this.#vbuckets.get(vb)?.pendingAt(seq);
+      if (pending !== undefined) this.#askMemory.push(pending);
+    }
   }
 
   /** What is to be done now. Everything given counts as under way until its answer comes. */
@@ -175,10 +183,9 @@ export class Validation {
   }
 
   #memoryLook(): readonly Pending[] {
-    if (!this.#askMemory || this.#memoryBusy) return [];
-    this.#askMemory = false;
-    const asked: Pending[] = [];
-    for (const pending of this.#pending) if (pending.state === "waiting") asked.push(pending);
+    if (this.#askMemory.length === 0 || this.#memoryBusy) return [];
+    const asked = this.#askMemory.filter((pending) => pending.state === "waiting");
+    this.#askMemory = [];
     this.#memoryBusy = asked.length > 0;
     return asked;
   }
@@ -328,7 +335,7 @@ export class Validation {
     pending.state = "done";
     this.#pending.delete(pending);
     const state = this.vbucket(pending.vb);
-    state.validated(pending.segment, channels);
+    state.validated(pending, channels);
     if (pending.segment.pending === 0) this.#advance(state);
   }
 

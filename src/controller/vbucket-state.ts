@@ -59,6 +59,8 @@ export class VbucketState {
   /** What the clock has passed up to here is being checked again. */
   #checkUntil: number;
   #segments: Segment[] = [];
+  /** What was delivered and is not yet validated, by seq. */
+  readonly #pending = new Map<number, Pending>();
 
   constructor(vb: number, record: VbucketRecord) {
     assert(record.position <= record.clock, "a vbucket's feed position is beyond its clock");
@@ -143,8 +145,10 @@ export class VbucketState {
     if (seq === segment.end) segment.complete = true;
     segment.pending++;
     const vbuuid = this.branchOf(seq);
-    const state = "waiting";
-    return { vb, seq, vbuuid, mutation, segment, seenMs: nowMs, state, attempts: 0, retryMs: 0 };
+    const fresh = { state: "waiting", attempts: 0, retryMs: 0 } as const;
+    const pending: Pending = { vb, seq, vbuuid, mutation, segment, seenMs: nowMs, ...fresh };
+    this.#pending.set(seq, pending);
+    return pending;
   }
 
   /** The feed moved to `seq` without a mutation. */
@@ -166,8 +170,14 @@ export class VbucketState {
     return segment;
   }
 
-  /** A mutation of `segment` is completely indexed; its channels have these hashes. */
-  validated(segment: Segment, channels: readonly number[] | "unknown"): void {
+  /** The mutation `seq` when it was delivered and is not yet validated. */
+  pendingAt(seq: number): Pending | undefined {
+    return this.#pending.get(seq);
+  }
+
+  /** A mutation is completely indexed; its channels have these hashes. */
+  validated({ seq, segment }: Pending, channels: readonly number[] | "unknown"): void {
+    this.#pending.delete(seq);
     assert(segment.pending > 0, "a segment had more validated mutations than mutations");
     segment.pending--;
     segment.changed.add(channels);
@@ -229,6 +239,7 @@ export class VbucketState {
   /** Forgets what was delivered beyond the position, to read on from there. */
   restart(): StreamPosition {
     this.#segments = [];
+    this.#pending.clear();
     this.#read = this.#position;
     return this.streamPosition();
   }

@@ -25,6 +25,9 @@ interface Remembered {
   hashes: readonly number[];
 }
 
+/** Hears of mutations whose records this node's writer had acknowledged. */
+export type RecordedListener = (written: readonly { vb: number; seq: number }[]) => void;
+
 /** What the journal stands on. */
 export interface JournalContext {
   readonly documents: Documents;
@@ -39,7 +42,7 @@ export interface JournalContext {
 export class RecordJournal {
   readonly #context: JournalContext;
   readonly #memory = new Map<number, Map<number, Remembered>>();
-  readonly #listeners = new Set<() => void>();
+  readonly #listeners = new Set<RecordedListener>();
   #size = 0;
   /** Looks that wait for writes of this node to end; each look is one of the controller's. */
   readonly #waiting: (() => void)[] = [];
@@ -111,14 +114,14 @@ export class RecordJournal {
     if (bySeq.size === 0) this.#memory.delete(vb);
   }
 
-  /** Tells the listeners that records were acknowledged. */
-  announce(): void {
-    for (const listener of this.#listeners) listener();
+  /** Tells the listeners that the records of these mutations were acknowledged. */
+  announce(written: readonly { vb: number; seq: number }[]): void {
+    for (const listener of this.#listeners) listener(written);
     this.#settled();
   }
 
   /** As `Journal.onRecorded`. */
-  onRecorded(listener: () => void): () => void {
+  onRecorded(listener: RecordedListener): () => void {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
   }

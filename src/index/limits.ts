@@ -43,7 +43,7 @@ export const SEQUENCE_DOCUMENT_SLOTS = 256;
 export const FIXED_SHAPE_SLOTS_BITS = 10;
 
 /** Mutations in one group of writes. */
-export const MAX_GROUP_MUTATIONS = 256;
+export const MAX_GROUP_MUTATIONS = 1024;
 
 /** Groups of writes under way at once. */
 export const MAX_GROUPS_IN_FLIGHT = 2;

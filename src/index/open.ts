@@ -13,7 +13,7 @@ import { Documents } from "./documents.ts";
 import { encodeFrame, encodeHeader, Kind } from "./frame.ts";
 import { memberOf } from "./group.ts";
 import type { Interval } from "./interval.ts";
-import { type MutationName, RecordJournal } from "./journal.ts";
+import { type MutationName, type RecordedListener, RecordJournal } from "./journal.ts";
 import { CHANNEL_PAGE } from "./limits.ts";
 import { channelOfRoot, decodeLayout, encodeLayout } from "./list-codec.ts";
 import { Reader } from "./reader.ts";
@@ -123,7 +123,7 @@ export class Index implements IndexWriter, IndexReader, Journal {
           this.#journal.acknowledged(record.vb, record.seq, record.branch, hashes);
           this.#tail.add([{ channel: ALL_CHANNEL, entry: record }, ...entries]);
         }
-        this.#journal.announce();
+        this.#journal.announce(members.map(({ record }) => record));
       },
     });
   }
@@ -168,7 +168,7 @@ export class Index implements IndexWriter, IndexReader, Journal {
   }
 
   /** As `Journal.onRecorded`. */
-  onRecorded(listener: () => void): () => void {
+  onRecorded(listener: RecordedListener): () => void {
     return this.#journal.onRecorded(listener);
   }
 
