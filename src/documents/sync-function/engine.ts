@@ -1,6 +1,7 @@
 // The QuickJS engine (WebAssembly) that the sync functions of this thread share: each has a runtime
 // of its own in it. What does not live here: what runs in a runtime.
 
+import { Buffer } from "node:buffer";
 import variant from "@jitl/quickjs-singlefile-mjs-release-sync";
 import {
   type EmscriptenModuleLoader,
@@ -85,7 +86,23 @@ async function startEngine(): Promise<Engine> {
     if (engine.stopping) throw new HardStop("the engine did not heed an interruption");
     return answer;
   };
+  encodeByHost(raw, module.getWasmMemory());
   return engine;
+}
+
+/**
+ * Texts go into the engine by the host's own UTF-8 encoder: the library encodes them character by
+ * character, which took longer than the sync function itself.
+ */
+function encodeByHost(raw: QuickJSEmscriptenModule, memory: WebAssembly.Memory): void {
+  const encoder = new TextEncoder();
+  raw.lengthBytesUTF8 = (text) => Buffer.byteLength(text);
+  raw.stringToUTF8 = (text, address, room = 0) => {
+    if (room <= 0) return;
+    const bytes = new Uint8Array(memory.buffer, address, room);
+    const { written } = encoder.encodeInto(text, bytes.subarray(0, room - 1));
+    bytes[written] = 0;
+  };
 }
 
 type Loader = EmscriptenModuleLoader<QuickJSEmscriptenModule>;
