@@ -26,7 +26,11 @@ interface Stream {
   readonly until: number;
   /** The first snapshot of a stream is said to come from disk, as a backfill's does. */
   first: boolean;
+  /** Whether the answer to its request is out. */
+  answered: boolean;
   ended: boolean;
+  /** Why it ended before its request was answered: the end follows the answer, as on a server. */
+  endReason?: number;
 }
 
 /** The producer of one DCP connection. */
@@ -76,6 +80,11 @@ export class DcpProducer {
   answered(vb: number): void {
     const stream = this.#streams.get(vb);
     if (stream === undefined) return;
+    stream.answered = true;
+    if (stream.endReason !== undefined) {
+      this.#end(vb, stream.endReason);
+      return;
+    }
     const { backfills } = this.#session.node.cluster;
     if (backfills !== undefined && stream.position.seq === 0) {
       const backfill = (this.#withBody ? backfills.withBody : backfills.withoutBody)[vb]!;
@@ -160,6 +169,7 @@ export class DcpProducer {
       position,
       until,
       first: true,
+      answered: false,
       ended: false,
     });
     return { value: await this.#failoverLog(frame.vb) };
@@ -242,6 +252,10 @@ export class DcpProducer {
   #end(vb: number, reason: number): void {
     const stream = this.#streams.get(vb);
     if (stream === undefined) return;
+    if (!stream.answered) {
+      stream.endReason = reason;
+      return;
+    }
     stream.ended = true;
     this.#streams.delete(vb);
     const extras = Buffer.alloc(4);

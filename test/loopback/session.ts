@@ -40,6 +40,8 @@ export class Session {
   readonly #scans = new RangeScans();
   /** Requests of one connection are carried out in order. */
   #turn: Promise<void> = Promise.resolve();
+  /** Answers on their way, in their order. */
+  #sent: Promise<void> = Promise.resolve();
 
   constructor(node: LoopbackNode, socket: Socket, closed: () => void) {
     this.node = node;
@@ -105,9 +107,17 @@ export class Session {
     if (this.#producer?.message(frame)) return;
     this.#turn = this.#turn.then(async () => {
       const answer = await this.#answer(frame);
-      if (answer === undefined || this.#socket.destroyed) return;
-      const { delayMs } = this.node.faults;
-      if (delayMs > 0) await new Promise((resolve) => setTimeout(resolve, delayMs));
+      if (answer !== undefined) this.#sendLater(frame, answer);
+    });
+  }
+
+  /** Sends an answer when its delay is over; others are carried out meanwhile, none overtakes. */
+  #sendLater(frame: Frame, answer: Exclude<Answer, undefined>): void {
+    const dueMs = performance.now() + this.node.faults.delayMs;
+    this.#sent = this.#sent.then(async () => {
+      const ms = dueMs - performance.now();
+      if (ms > 0) await new Promise((resolve) => setTimeout(resolve, ms));
+      if (this.#socket.destroyed) return;
       const head = { magic: Magic.response, opcode: frame.opcode, opaque: frame.opaque };
       for (const part of Array.isArray(answer) ? answer : [answer]) {
         this.send({ ...part, ...head });

@@ -190,6 +190,7 @@ export class NodeConsumer {
   #streamAnswered(stream: DcpStream, answer: Frame): void {
     if (answer.status === Status.success) {
       this.#events.onEvents(stream.accepted(answer.value), 0);
+      if (stream.state !== "streaming") this.#left(stream);
       return;
     }
     this.#streams.delete(stream.vb);
@@ -228,10 +229,13 @@ export class NodeConsumer {
     const stream = this.#streams.get(frame.vb);
     const events = stream === undefined ? [] : stream.message(frame);
     this.#events.onEvents(events, frame.length);
-    if (stream !== undefined && stream.state !== "streaming") {
-      this.#streams.delete(stream.vb);
-      if (stream.state === "wanting") this.#events.onOrphans([stream], true);
-    }
+    if (stream?.state === "ended" || stream?.state === "wanting") this.#left(stream);
+  }
+
+  /** A stream is over here: the vbucket moved, or it came to its end. */
+  #left(stream: DcpStream): void {
+    this.#streams.delete(stream.vb);
+    if (stream.state === "wanting") this.#events.onOrphans([stream], true);
   }
 
   #lost(reason: TidegateError): void {

@@ -52,6 +52,8 @@ export class DcpStream {
   #state: StreamState = "wanting";
   #position: StreamPosition;
   #failoverLog: readonly FailoverEntry[] = [];
+  /** The end of the stream that is being requested came before the answer. */
+  #endedEarly = false;
 
   constructor(position: StreamPosition, options: StreamOptions) {
     this.vb = position.vb;
@@ -70,6 +72,7 @@ export class DcpStream {
   requested(): Buffer {
     assert(this.#state === "wanting", `A ${this.#state} stream is not requested.`);
     this.#state = "requested";
+    this.#endedEarly = false;
     const { seq, vbuuid, snapshotStart, snapshotEnd } = this.#position;
     const extras = Buffer.alloc(48);
     extras.writeBigUInt64BE(BigInt(seq), 8);
@@ -93,6 +96,8 @@ export class DcpStream {
     this.#position = { ...this.#position, vbuuid: newest.vbuuid };
     const known = sameLog(log, this.#failoverLog);
     this.#failoverLog = log;
+    if (this.#endedEarly) this.#state = "wanting";
+    this.#endedEarly = false;
     return known ? [] : [{ kind: "failover", vb: this.vb, log }];
   }
 
@@ -122,6 +127,8 @@ export class DcpStream {
 
   /** A message of the stream. Throws `corrupt` when it can't be one of this stream. */
   message(frame: Frame): FeedEvent[] {
+    // An end that overtakes the answer must not be lost: the stream would be waited for for ever.
+    this.#endedEarly ||= this.#state === "requested" && frame.opcode === Opcode.dcpStreamEnd;
     if (this.#state !== "streaming") return [];
     switch (frame.opcode) {
       case Opcode.dcpSnapshotMarker:
