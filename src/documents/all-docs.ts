@@ -1,5 +1,6 @@
 // `_all_docs`: rows as JSON texts, page by page. The envelope around them is the server's.
 
+import { type Access, FULL_ACCESS } from "../access/types.ts";
 import { TidegateError } from "../base/errors.ts";
 import type { KeyRange } from "../bucket/bucket.ts";
 import { PageSize } from "./bulk-get.ts";
@@ -10,25 +11,48 @@ import { type Loaded, loadMany, ownVersion } from "./load-own.ts";
 import { withVersion } from "./read.ts";
 import { renderRevision } from "./render.ts";
 import type { AllDocsOptions, GetOptions } from "./types.ts";
+import { mayReadLeaf, removalSeen, seesEverything } from "./visibility.ts";
 
-/** The rows of `_all_docs`, in pages of bounded size. */
-export function allDocs(ctx: StoreContext, options: AllDocsOptions): AsyncIterable<string[]> {
-  return options.keys === undefined ? rangeRows(ctx, options) : keyRows(ctx, options, options.keys);
+/** A scan of a part of the documents: who reads, and what is shown of what it may read. */
+interface Reader {
+  readonly ctx: StoreContext;
+  readonly access: Access;
+  readonly options: AllDocsOptions;
 }
 
-/** The rows of a range of ids: live documents only, in the order of their UTF-8 bytes. */
-async function* rangeRows(ctx: StoreContext, options: AllDocsOptions): AsyncGenerator<string[]> {
-  let skip = options.skip ?? 0;
-  let left = options.limit ?? Number.POSITIVE_INFINITY;
-  if (left <= 0) return;
-  const range: KeyRange = {
+/**
+ * The rows of `_all_docs`, in pages of bounded size, some of which may be empty. Documents whose
+ * winner may not be read are left out of a range, also of what `skip` and `limit` count, and are not
+ * found under their keys.
+ */
+export function allDocs(
+  ctx: StoreContext,
+  access: Access,
+  options: AllDocsOptions,
+): AsyncIterable<string[]> {
+  const all = seesEverything(access);
+  const reader: Reader = { ctx, access: all ? FULL_ACCESS : access, options };
+  if (options.keys !== undefined) return keyRows(reader, options.keys);
+  return all ? rangeRows(reader) : visibleRows(reader);
+}
+
+function rangeOf(options: AllDocsOptions): KeyRange {
+  return {
     ...(options.startKey !== undefined && { from: options.startKey }),
     ...(options.endKey !== undefined && { to: options.endKey }),
     includeTo: options.inclusiveEnd ?? true,
     descending: options.descending ?? false,
   };
+}
+
+/** The rows of a range of ids: live documents only, in the order of their UTF-8 bytes. */
+async function* rangeRows(reader: Reader): AsyncGenerator<string[]> {
+  const { ctx, options } = reader;
+  let skip = options.skip ?? 0;
+  let left = options.limit ?? Number.POSITIVE_INFINITY;
+  if (left <= 0) return;
   const withBody = options.includeDocs ?? false;
-  for await (const page of ctx.bucket.documents.scan(range, { withBody })) {
+  for await (const page of ctx.bucket.documents.scan(rangeOf(options), { withBody })) {
     const rows: string[] = [];
     for (const item of page) {
       if (left <= 0) break;
@@ -40,7 +64,7 @@ async function* rangeRows(ctx: StoreContext, options: AllDocsOptions): AsyncGene
         skip--;
         continue;
       }
-      rows.push(await rowOf(ctx, item.key, version, options));
+      rows.push(await rowOf(reader, item.key, version));
       left--;
     }
     if (rows.length > 0) yield rows;
@@ -48,38 +72,90 @@ async function* rangeRows(ctx: StoreContext, options: AllDocsOptions): AsyncGene
   }
 }
 
+/**
+ * As {@link rangeRows} for who sees a part: bodies are read of what is shown alone. Each page of the
+ * scan gives a page, so that a reader of few documents can go away in between.
+ */
+async function* visibleRows(reader: Reader): AsyncGenerator<string[]> {
+  const { ctx, access, options } = reader;
+  let skip = options.skip ?? 0;
+  let left = options.limit ?? Number.POSITIVE_INFINITY;
+  if (left <= 0) return;
+  for await (const page of ctx.bucket.documents.scan(rangeOf(options), { withBody: false })) {
+    const rows: string[] = [];
+    const withDocs: string[] = [];
+    for (const item of page) {
+      if (left <= 0) break;
+      if (!isDocumentKey(item.key)) continue;
+      const version = await ownVersion(ctx, item.key, item);
+      if (version === undefined || version instanceof TidegateError) continue;
+      if (version.sync.deleted || !mayReadLeaf(access, version, version.sync.rev)) continue;
+      if (skip > 0) {
+        skip--;
+        continue;
+      }
+      if (options.includeDocs) withDocs.push(item.key);
+      else rows.push(await rowOf(reader, item.key, version));
+      left--;
+    }
+    yield rows;
+    if (withDocs.length > 0) yield* pagesOf(reader, withDocs, false);
+    if (left <= 0) return;
+  }
+}
+
 /** One row for each key, in their order: an error, a deletion or a document. */
-async function* keyRows(
-  ctx: StoreContext,
-  options: AllDocsOptions,
-  keys: readonly string[],
-): AsyncGenerator<string[]> {
+function keyRows(reader: Reader, keys: readonly string[]): AsyncGenerator<string[]> {
+  const { options } = reader;
   const ordered = options.descending ? keys.toReversed() : keys;
   const skip = options.skip ?? 0;
-  const wanted = ordered.slice(
-    skip,
-    options.limit === undefined ? undefined : skip + options.limit,
-  );
+  const end = options.limit === undefined ? undefined : skip + options.limit;
+  return pagesOf(reader, ordered.slice(skip, end), true);
+}
+
+/**
+ * The rows of `keys`.
+ *
+ * @param everyKey whether a key has a row also when there is no live document for this reader
+ */
+async function* pagesOf(
+  reader: Reader,
+  keys: readonly string[],
+  everyKey: boolean,
+): AsyncGenerator<string[]> {
+  const { ctx, access, options } = reader;
   const pages = new PageSize();
-  for (let at = 0; at < wanted.length; ) {
-    const page = wanted.slice(at, at + pages.size);
+  for (let at = 0; at < keys.length; ) {
+    const page = keys.slice(at, at + pages.size);
     at += page.length;
     const unique = [...new Set(page)];
     const versions = await loadMany(ctx, unique, options.includeDocs ?? false);
     pages.learn(versions);
-    const byId = new Map(unique.map((id, i) => [id, versions[i]]));
+    const byId = new Map(unique.map((id, i) => [id, shownTo(access, versions[i])]));
     const rows: string[] = [];
-    for (const key of page) rows.push(await rowOf(ctx, key, byId.get(key), options));
+    for (const key of page) {
+      const version = byId.get(key);
+      const live = version !== undefined && !isDeleted(version);
+      if (everyKey || live) rows.push(await rowOf(reader, key, version));
+    }
     yield rows;
   }
 }
 
-async function rowOf(
-  ctx: StoreContext,
-  key: string,
-  version: Loaded,
-  options: AllDocsOptions,
-): Promise<string> {
+function isDeleted(version: Version | TidegateError): boolean {
+  return !(version instanceof TidegateError) && version.sync.deleted;
+}
+
+/** What there is for the reader: a document that it may read, or a deletion that it may know of. */
+function shownTo(access: Access, version: Loaded): Loaded {
+  if (access.everything || version === undefined) return version;
+  if (version instanceof TidegateError) return undefined;
+  const { rev, deleted } = version.sync;
+  if (mayReadLeaf(access, version, rev)) return version;
+  return deleted && removalSeen(access, version, rev) !== undefined ? version : undefined;
+}
+
+async function rowOf(reader: Reader, key: string, version: Loaded): Promise<string> {
   const text = JSON.stringify(key);
   if (version === undefined) return `{"key":${text},"error":"not_found"}`;
   if (version instanceof TidegateError) {
@@ -88,27 +164,28 @@ async function rowOf(
   const { rev, deleted } = version.sync;
   const head = `{"id":${text},"key":${text},"value":{"rev":"${rev}"`;
   if (deleted) return `${head},"deleted":true},"doc":null}`;
-  if (!options.includeDocs) return `${head}}}`;
-  return `${head}},"doc":${await docOf(ctx, version, options)}}`;
+  if (!reader.options.includeDocs) return `${head}}}`;
+  return `${head}},"doc":${await docOf(reader, version)}}`;
 }
 
-async function docOf(
-  ctx: StoreContext,
-  version: Version,
-  options: AllDocsOptions,
-): Promise<string> {
+async function docOf({ ctx, access, options }: Reader, version: Version): Promise<string> {
   const wanted: GetOptions = {
     ...(options.conflicts && { conflicts: true }),
     ...(options.attachments && { attachments: true }),
   };
   try {
-    return (await renderRevision(ctx, version, version.sync.rev, wanted)).json;
+    return (await renderRevision(ctx, access, version, version.sync.rev, wanted)).json;
   } catch (error) {
     if (!(error instanceof TidegateError) || error.code !== "corrupt") throw error;
     // A newer version was written since the page was read: show that one.
-    const newest = await withVersion(ctx, version.id, (current) =>
-      renderRevision(ctx, current, current.sync.rev, wanted),
-    );
-    return newest.json;
+    return newestDoc({ ctx, access, options }, version.id, wanted);
   }
+}
+
+/** The newest version as a document; `null` when it left the reader's channels meanwhile. */
+async function newestDoc({ ctx, access }: Reader, id: string, wanted: GetOptions): Promise<string> {
+  return withVersion(ctx, id, async (version) => {
+    if (!mayReadLeaf(access, version, version.sync.rev)) return "null";
+    return (await renderRevision(ctx, access, version, version.sync.rev, wanted)).json;
+  });
 }

@@ -1,5 +1,6 @@
 // `_bulk_get`: many documents, read in pages, printed one at a time.
 
+import type { Access } from "../access/types.ts";
 import { TidegateError } from "../base/errors.ts";
 import type { StoreContext } from "./context.ts";
 import { checkDocumentId } from "./document-id.ts";
@@ -7,9 +8,10 @@ import { READ_PAGE, READ_PAGE_BYTES } from "./limits.ts";
 import type { Version } from "./load.ts";
 import { type Loaded, loadMany } from "./load-own.ts";
 import { chooseRevision, withVersion } from "./read.ts";
-import { missing, renderRevision } from "./render.ts";
+import { renderRevision } from "./render.ts";
 import { checkRevisionId } from "./revision-id.ts";
 import type { BulkGetItem, BulkGetResult, DocumentView, GetOptions } from "./types.ts";
+import { missing } from "./visibility.ts";
 
 /** How many documents the next page has, so that pages of large documents stay bounded. */
 export class PageSize {
@@ -35,6 +37,7 @@ export class PageSize {
 /** One result for each item, in their order. An item that fails has an error and stops nothing. */
 export async function* bulkGet(
   ctx: StoreContext,
+  access: Access,
   items: readonly BulkGetItem[],
   options: GetOptions | undefined,
 ): AsyncGenerator<BulkGetResult> {
@@ -46,12 +49,15 @@ export async function* bulkGet(
     const versions = await loadMany(ctx, ids, true);
     pages.learn(versions);
     const byId = new Map(ids.map((id, i) => [id, versions[i]]));
-    for (const item of page) yield await readItem(ctx, item, byId.get(item.id), options);
+    for (const item of page) {
+      yield await readItem(ctx, access, item, byId.get(item.id), options);
+    }
   }
 }
 
 async function readItem(
   ctx: StoreContext,
+  access: Access,
   item: BulkGetItem,
   version: Loaded,
   options: GetOptions | undefined,
@@ -61,7 +67,7 @@ async function readItem(
     if (item.rev !== undefined) checkRevisionId(item.rev);
     if (version === undefined) throw missing();
     if (version instanceof TidegateError) throw version;
-    return { id: item.id, ok: await render(ctx, version, item, options) };
+    return { id: item.id, ok: await render(ctx, access, version, item, options) };
   } catch (error) {
     if (!(error instanceof TidegateError)) throw error;
     return { id: item.id, rev: item.rev ?? "undefined", ...error.toJSON() };
@@ -70,6 +76,7 @@ async function readItem(
 
 async function render(
   ctx: StoreContext,
+  access: Access,
   version: Version,
   item: BulkGetItem,
   options: GetOptions | undefined,
@@ -79,14 +86,14 @@ async function render(
     ...(item.rev !== undefined && { rev: item.rev }),
     ...(item.attsSince !== undefined && { attsSince: item.attsSince }),
   };
-  const rev = chooseRevision(version, wanted);
+  const rev = chooseRevision(access, version, wanted);
   try {
-    return await renderRevision(ctx, version, rev, wanted);
+    return await renderRevision(ctx, access, version, rev, wanted);
   } catch (error) {
     if (!(error instanceof TidegateError) || error.code !== "corrupt") throw error;
     // A newer version was written since the page was read: read this document again.
     return withVersion(ctx, item.id, (newest) =>
-      renderRevision(ctx, newest, chooseRevision(newest, wanted), wanted),
+      renderRevision(ctx, access, newest, chooseRevision(access, newest, wanted), wanted),
     );
   }
 }

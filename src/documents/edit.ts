@@ -1,6 +1,7 @@
 // Edits: what a save wants to do to whatever version it finds. An edit is worked out anew against
 // each version that the save meets, so that a conflict is decided by revisions and never by a CAS.
 
+import type { Access } from "../access/types.ts";
 import { TidegateError } from "../base/errors.ts";
 import type { JsonObject } from "../base/json.ts";
 import {
@@ -24,6 +25,7 @@ import {
 } from "./revision-tree.ts";
 import { type OldRevision, readAttachment, readOldRevision } from "./side-items.ts";
 import type { StoredAttachment } from "./sync-metadata.ts";
+import { mayRead, mayReadLeaf, noAccess } from "./visibility.ts";
 
 /** The revision that an edit makes. */
 export interface NewRevision {
@@ -48,9 +50,14 @@ export interface Edit {
   /**
    * The revision it makes of the version found, or the revision that is there already and is it.
    *
+   * @param access what the writer sees: attachments of the revision before can be kept by naming
+   *   them only when it may be read, or they could be carried into a channel of the writer's
    * @throws TidegateError `conflict`, `not_found`, `deleted`, `missing_stub`, `bad_revision` …
    */
-  resolve(current: Version | undefined): Promise<NewRevision | { readonly done: string }>;
+  resolve(
+    current: Version | undefined,
+    access: Access,
+  ): Promise<NewRevision | { readonly done: string }>;
 }
 
 /** The content of a revision that a client names no id for. */
@@ -64,8 +71,6 @@ interface Content {
 
 /** An edit that makes a new revision (`new_edits=true`) with the document's content. */
 export function newEdit(
-  ctx: StoreContext,
-  id: string,
   document: ParsedDocument,
   rev: string | undefined,
   attachments: readonly AttachmentInput[],
@@ -75,24 +80,24 @@ export function newEdit(
   const content: Content = { deleted, bodyText, body, attachments, editId };
   return {
     mayBeFirst: rev === undefined,
-    async resolve(current) {
+    async resolve(current, access) {
       const done = repeated(current, content, rev);
       if (done !== undefined) return { done };
       const parent = chooseParent(current, rev, deleted);
-      return makeRevision(ctx, id, current, parent, content);
+      return makeRevision(access, current, parent, content);
     },
   };
 }
 
 /** An edit that deletes a document. */
-export function removal(ctx: StoreContext, id: string, rev: string | undefined): Edit {
+export function removal(rev: string | undefined): Edit {
   const content: Content = { deleted: true, bodyText: "{}", body: {}, attachments: [] };
   return {
     mayBeFirst: false,
-    async resolve(current) {
+    async resolve(current, access) {
       if (current === undefined) throw new TidegateError("not_found", "missing");
       if (rev === undefined && current.sync.deleted) throw new TidegateError("deleted", "deleted");
-      return makeRevision(ctx, id, current, chooseParent(current, rev, true), content);
+      return makeRevision(access, current, chooseParent(current, rev, true), content);
     },
   };
 }
@@ -104,21 +109,24 @@ export function removal(ctx: StoreContext, id: string, rev: string | undefined):
  */
 export function attachmentEdit(
   ctx: StoreContext,
-  id: string,
   rev: string | undefined,
   change: (before: readonly StoredAttachment[]) => readonly AttachmentInput[],
 ): Edit {
   return {
     mayBeFirst: false,
-    async resolve(current) {
+    async resolve(current, access) {
       const parent = chooseParent(current, rev, false);
+      if (current !== undefined && parent >= 0) {
+        const before = current.sync.tree[parent]!;
+        if (!before.deleted && !mayReadLeaf(access, current, before.rev)) throw noAccess();
+      }
       const leaf =
         parent < 0 ? undefined : current?.sync.leaves.get(current.sync.tree[parent]!.rev);
       const live = parent >= 0 && current !== undefined && !current.sync.tree[parent]!.deleted;
       const bodyText = live ? await leafBody(ctx, current, current.sync.tree[parent]!.rev) : "{}";
       const attachments = change(live ? (leaf?.attachments ?? []) : []);
       const content = { deleted: false, bodyText, body: undefined, attachments };
-      return makeRevision(ctx, id, current, parent, content);
+      return makeRevision(access, current, parent, content);
     },
   };
 }
@@ -134,14 +142,14 @@ export function replicatedEdit(
   const rev = history[0]!;
   return {
     mayBeFirst: generationOf(rev) === 1,
-    async resolve(current) {
+    async resolve(current, access) {
       const before = current?.sync.tree ?? EMPTY_TREE;
       const tree = mergeHistory(before, history, document.deleted);
       if (tree === before) return { done: rev };
       const parent = historyOf(tree, indexOfRevision(tree, rev)).find(
         (ancestor) => ancestor !== rev && indexOfRevision(before, ancestor) >= 0,
       );
-      const base = await baseOf(ctx, id, current, parent);
+      const base = await baseOf(ctx, access, id, current, parent);
       const { deleted, bodyText, body } = document;
       return {
         rev,
@@ -214,8 +222,7 @@ function deletedParents(tree: RevisionTree): (string | undefined)[] {
 }
 
 async function makeRevision(
-  _ctx: StoreContext,
-  _id: string,
+  access: Access,
   current: Version | undefined,
   parentIndex: number,
   content: Content,
@@ -227,9 +234,10 @@ async function makeRevision(
   let attachments: readonly NewAttachment[] = [];
   if (content.attachments.length > 0) {
     const ancestor = parent === undefined ? undefined : current?.sync.leaves.get(parent);
+    const readable = ancestor !== undefined && mayRead(access, ancestor.channels);
     attachments = await resolveAttachments(
       content.attachments,
-      ancestor?.attachments ?? [],
+      readable ? ancestor.attachments : [],
       generation,
     );
   }
@@ -248,9 +256,13 @@ async function makeRevision(
   };
 }
 
-/** The attachments of the revision that a replicated one builds on, leaf or superseded. */
+/**
+ * The revision that a replicated one builds on, leaf or superseded; its attachments when the writer
+ * may read it.
+ */
 async function baseOf(
   ctx: StoreContext,
+  access: Access,
   id: string,
   current: Version | undefined,
   parent: string | undefined,
@@ -261,10 +273,14 @@ async function baseOf(
 }> {
   if (parent === undefined || current === undefined) return { attachments: [], old: undefined };
   const leaf = current.sync.leaves.get(parent);
-  if (leaf !== undefined) return { attachments: leaf.attachments, old: undefined };
+  if (leaf !== undefined) {
+    const attachments = mayRead(access, leaf.channels) ? leaf.attachments : [];
+    return { attachments, old: undefined };
+  }
   const old = await readOldRevision(ctx, id, parent);
   const readStale = (attachment: StoredAttachment) => readAttachment(ctx, id, attachment);
-  return { attachments: old?.attachments ?? [], old, readStale };
+  const readable = old !== undefined && mayRead(access, old.channels);
+  return { attachments: readable ? old.attachments : [], old, readStale };
 }
 
 /** The value of `_attachments` of a new revision, as the sync function sees it. */

@@ -1,5 +1,8 @@
 // `_local/` documents: checkpoints of replicators. They live in `metadata`, are no mutations, and
-// have one revision at a time, `0-N`. Stored as JSON {"v":1,"n":N,"id":…,"body":{…}}.
+// have one revision at a time, `0-N`. Stored as JSON {"v":1,"n":N,"id":…,"body":{…}}. Each user has
+// its own under the same ids; guests and administrators share theirs. Keys:
+//   l:<hash of the name>               shared
+//   lu:<hash of user, NUL, the name>   a user's
 
 import { createHash } from "node:crypto";
 import { TidegateError } from "../base/errors.ts";
@@ -16,8 +19,8 @@ import {
   textOf,
 } from "./document-json.ts";
 import { MAX_SAVE_ATTEMPTS } from "./limits.ts";
-import { missing } from "./render.ts";
-import type { DocumentView, WriteOutcome } from "./types.ts";
+import type { Actor, DocumentView, WriteOutcome } from "./types.ts";
+import { missing } from "./visibility.ts";
 
 /** The longest id of a local document in UTF-8 bytes. */
 const MAX_LOCAL_ID_BYTES = 1000;
@@ -28,21 +31,26 @@ interface Stored {
   readonly cas: bigint;
 }
 
-function keyOf(name: string): string {
-  return `l:${createHash("sha256").update(name).digest("base64url")}`;
+/** A user's name has no NUL, so no two pairs of user and name make the same text. */
+function keyOf({ name: user }: Actor, name: string): string {
+  return user === null ? `l:${digest(name)}` : `lu:${digest(`${user}\0${name}`)}`;
 }
 
-async function load(ctx: StoreContext, name: string): Promise<Stored | undefined> {
-  const stored = await ctx.bucket.metadata.get(keyOf(name));
+function digest(text: string): string {
+  return createHash("sha256").update(text).digest("base64url");
+}
+
+async function load(ctx: StoreContext, key: string): Promise<Stored | undefined> {
+  const stored = await ctx.bucket.metadata.get(key);
   if (stored === undefined) return undefined;
   const { n, body } = JSON.parse(textOf(stored.value)) as { n: number; body: JsonObject };
   return { n, body, cas: stored.cas };
 }
 
 /** A local document, `id` with or without `_local/`. Throws `not_found`. */
-export async function getLocal(ctx: StoreContext, id: string): Promise<DocumentView> {
+export async function getLocal(ctx: StoreContext, actor: Actor, id: string): Promise<DocumentView> {
   const name = checkLocalId(id, MAX_LOCAL_ID_BYTES);
-  const stored = await load(ctx, name);
+  const stored = await load(ctx, keyOf(actor, name));
   if (stored === undefined) throw missing();
   const full = LOCAL_PREFIX + name;
   const rev = `0-${stored.n}`;
@@ -57,18 +65,19 @@ export async function getLocal(ctx: StoreContext, id: string): Promise<DocumentV
  */
 export async function putLocal(
   ctx: StoreContext,
+  actor: Actor,
   id: string,
   document: JsonObject,
 ): Promise<WriteOutcome> {
   const name = checkLocalId(id, MAX_LOCAL_ID_BYTES);
   const { rev, deleted, body, bodyText } = parseLocalDocument(document);
-  if (deleted) return removeLocal(ctx, id, rev);
+  if (deleted) return removeLocal(ctx, actor, id, rev);
   checkBodySize(bodyText, ctx.limits.documentBytes);
-  return change(ctx, name, (stored) => {
+  const key = keyOf(actor, name);
+  return change(ctx, key, name, (stored) => {
     checkRevision(stored, rev);
     const n = (stored?.n ?? 0) + 1;
     const value = bytesOf(printJson({ v: 1, n, id: name, body }));
-    const key = keyOf(name);
     const operation: KeyValueOperation =
       stored === undefined
         ? { op: "insert", key, value }
@@ -80,14 +89,16 @@ export async function putLocal(
 /** Removes a local document. Throws `not_found`, `conflict`. */
 export async function removeLocal(
   ctx: StoreContext,
+  actor: Actor,
   id: string,
   rev: string | undefined,
 ): Promise<WriteOutcome> {
   const name = checkLocalId(id, MAX_LOCAL_ID_BYTES);
-  return change(ctx, name, (stored) => {
+  const key = keyOf(actor, name);
+  return change(ctx, key, name, (stored) => {
     if (stored === undefined) throw missing();
     checkRevision(stored, rev);
-    return { operation: { op: "remove", key: keyOf(name), cas: stored.cas }, rev: "0-0" };
+    return { operation: { op: "remove", key, cas: stored.cas }, rev: "0-0" };
   });
 }
 
@@ -100,11 +111,12 @@ function checkRevision(stored: Stored | undefined, rev: string | undefined): voi
 
 async function change(
   ctx: StoreContext,
+  key: string,
   name: string,
   decide: (stored: Stored | undefined) => { operation: KeyValueOperation; rev: string },
 ): Promise<WriteOutcome> {
   for (let attempt = 0; attempt < MAX_SAVE_ATTEMPTS; attempt++) {
-    const { operation, rev } = decide(await load(ctx, name));
+    const { operation, rev } = decide(await load(ctx, key));
     const [result] = await ctx.bucket.metadata.batch([operation]);
     if (result!.ok) return { id: LOCAL_PREFIX + name, rev };
     if (result!.refusal === "too_large") {

@@ -48,7 +48,7 @@ function saveParsed(
     return save(ctx, actor, id, replicatedEdit(ctx, id, parsed, history, attachments));
   }
   const rev = parentGiven(parsed, options.rev);
-  return save(ctx, actor, id, newEdit(ctx, id, parsed, rev, attachments, options.editId));
+  return save(ctx, actor, id, newEdit(parsed, rev, attachments, options.editId));
 }
 
 /** The revision that a new edit replaces. Throws `bad_revision`. */
@@ -89,7 +89,7 @@ export async function removeDocument(
 ): Promise<WriteOutcome> {
   checkDocumentId(id, ctx.limits.documentIdBytes);
   if (rev !== undefined) checkRevisionId(rev);
-  return save(ctx, actor, id, removal(ctx, id, rev));
+  return save(ctx, actor, id, removal(rev));
 }
 
 /**
@@ -156,7 +156,7 @@ export async function putAttachment(
   checkDocumentId(id, ctx.limits.documentIdBytes);
   if (rev !== undefined) checkRevisionId(rev);
   const input = dataInput(name, contentType, data, ctx.limits);
-  const edit = attachmentEdit(ctx, id, rev, (before) => [
+  const edit = attachmentEdit(ctx, rev, (before) => [
     ...before.filter((a) => a.name !== name).map(stub),
     input,
   ]);
@@ -173,7 +173,7 @@ export async function removeAttachment(
 ): Promise<WriteOutcome> {
   checkDocumentId(id, ctx.limits.documentIdBytes);
   if (rev !== undefined) checkRevisionId(rev);
-  const edit = attachmentEdit(ctx, id, rev, (before) => {
+  const edit = attachmentEdit(ctx, rev, (before) => {
     if (!before.some((a) => a.name === name)) {
       throw new TidegateError("not_found", "Document is missing attachment");
     }

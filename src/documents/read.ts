@@ -1,5 +1,6 @@
 // Reading single documents: get, open_revs, attachments, and the admin's views.
 
+import type { Access } from "../access/types.ts";
 import { isTidegateError, TidegateError } from "../base/errors.ts";
 import type { Json, JsonObject } from "../base/json.ts";
 import type { StoreContext } from "./context.ts";
@@ -8,13 +9,21 @@ import { textOf } from "./document-json.ts";
 import { MAX_SAVE_ATTEMPTS } from "./limits.ts";
 import type { Version } from "./load.ts";
 import { type Loaded, loadMany, loadOwn } from "./load-own.ts";
-import { findRevision, latestOf, missing, renderRevision } from "./render.ts";
+import { findRevision, latestOf, renderRevision } from "./render.ts";
 import { checkRevisionId } from "./revision-id.ts";
-import { indexOfRevision, leafIndexes, leavesOf } from "./revision-tree.ts";
+import { indexOfRevision, leavesOf } from "./revision-tree.ts";
 import { readAttachment } from "./side-items.ts";
 import { SYNC_ATTRIBUTE } from "./sync-codec.ts";
 import type { StoredAttachment } from "./sync-metadata.ts";
 import type { AttachmentView, DocumentView, GetOptions, OpenRevision } from "./types.ts";
+import {
+  hidden,
+  knownRevisions,
+  mayReadLeaf,
+  missing,
+  noAccess,
+  removalSeen,
+} from "./visibility.ts";
 
 /**
  * Reads the newest version and hands it to `use`. When something that it refers to is gone since
@@ -39,35 +48,60 @@ export async function withVersion<T>(
   throw new TidegateError("unavailable", "The document changes faster than it can be read.");
 }
 
-/** One revision of a document. Throws `not_found`, `deleted`, `bad_revision`, `bad_document_id`. */
+/**
+ * One revision of a document.
+ *
+ * @throws TidegateError `not_found`, `deleted`, `forbidden`, `bad_revision`, `bad_document_id`
+ */
 export async function getDocument(
   ctx: StoreContext,
+  access: Access,
   id: string,
   options: GetOptions | undefined,
 ): Promise<DocumentView> {
   checkDocumentId(id, ctx.limits.documentIdBytes);
   if (options?.rev !== undefined) checkRevisionId(options.rev);
   return withVersion(ctx, id, (version) =>
-    renderRevision(ctx, version, chooseRevision(version, options), options),
+    renderRevision(ctx, access, version, chooseRevision(access, version, options), options),
   );
 }
 
-/** The revision that is meant by `rev` and `latest`. Throws `deleted`, `not_found`. */
-export function chooseRevision(version: Version, options: GetOptions | undefined): string {
+/**
+ * The revision that is meant by `rev` and `latest`. A document without a revision named is its
+ * winner, and only for who may read that.
+ *
+ * @throws TidegateError `deleted`, `not_found`, `forbidden`
+ */
+export function chooseRevision(
+  access: Access,
+  version: Version,
+  options: GetOptions | undefined,
+): string {
   const rev = options?.rev;
   if (rev === undefined) {
-    if (version.sync.deleted) throw new TidegateError("deleted", "deleted");
-    return version.sync.rev;
+    const { sync } = version;
+    const readable = mayReadLeaf(access, version, sync.rev);
+    if (!sync.deleted && readable) return sync.rev;
+    if (!sync.deleted) throw noAccess();
+    const known = readable || removalSeen(access, version, sync.rev) !== undefined;
+    throw known ? new TidegateError("deleted", "deleted") : missing();
   }
   if (!options?.latest) return rev;
-  const [newest] = latestOf(version, rev);
-  if (newest === undefined) throw missing();
-  return newest;
+  return newestOf(access, version, rev)[0] ?? rev;
 }
 
-/** The revisions asked for, in their order; "all": every leaf, winner first. */
+/** The leaves that `rev` has become and that may be read, winner first. */
+function newestOf(access: Access, version: Version, rev: string): string[] {
+  return latestOf(version, rev).filter((leaf) => mayReadLeaf(access, version, leaf));
+}
+
+/**
+ * The revisions asked for, in their order; "all": every leaf, winner first, that may be read, or is
+ * known to have left.
+ */
 export async function openRevisions(
   ctx: StoreContext,
+  access: Access,
   id: string,
   revs: readonly string[] | "all",
   options: GetOptions | undefined,
@@ -77,8 +111,8 @@ export async function openRevisions(
   try {
     return await withVersion(ctx, id, async (version) => {
       const answer: OpenRevision[] = [];
-      for (const rev of wantedRevisions(version, revs, options)) {
-        answer.push(await openRevision(ctx, version, rev, options));
+      for (const rev of wantedRevisions(access, version, revs, options)) {
+        answer.push(await openRevision(ctx, access, version, rev, options));
       }
       return answer;
     });
@@ -89,15 +123,25 @@ export async function openRevisions(
 }
 
 function wantedRevisions(
+  access: Access,
   version: Version,
   revs: readonly string[] | "all",
   options: GetOptions | undefined,
 ): Iterable<string> {
-  if (revs === "all") return leavesOf(version.sync.tree).map((leaf) => leaf.rev);
+  if (revs === "all") {
+    const shown = leavesOf(version.sync.tree)
+      .map((leaf) => leaf.rev)
+      .filter(
+        (rev) =>
+          mayReadLeaf(access, version, rev) || removalSeen(access, version, rev) !== undefined,
+      );
+    if (shown.length === 0) throw hidden(access, version);
+    return shown;
+  }
   if (!options?.latest) return revs;
   const wanted = new Set<string>();
   for (const rev of revs) {
-    const latest = latestOf(version, rev);
+    const latest = newestOf(access, version, rev);
     for (const leaf of latest.length === 0 ? [rev] : latest) wanted.add(leaf);
   }
   return wanted;
@@ -105,21 +149,28 @@ function wantedRevisions(
 
 async function openRevision(
   ctx: StoreContext,
+  access: Access,
   version: Version,
   rev: string,
   options: GetOptions | undefined,
 ): Promise<OpenRevision> {
   try {
-    return { ok: await renderRevision(ctx, version, rev, options) };
+    return { ok: await renderRevision(ctx, access, version, rev, options) };
   } catch (error) {
-    if (isTidegateError(error, "not_found")) return { missing: rev };
+    const absent = isTidegateError(error, "not_found") || isTidegateError(error, "forbidden");
+    if (absent) return { missing: rev };
     throw error;
   }
 }
 
-/** The revisions of `wanted` that are not here, with the leaves that they may descend from. */
+/**
+ * The revisions of `wanted` that are not here, with the leaves that they may descend from. What the
+ * asker may not know of counts as not here: it then sends what is here already, which changes
+ * nothing.
+ */
 export async function revsDiff(
   ctx: StoreContext,
+  access: Access,
   wanted: ReadonlyMap<string, readonly string[]>,
 ): Promise<Map<string, { missing: string[]; possibleAncestors: string[] }>> {
   const answer = new Map<string, { missing: string[]; possibleAncestors: string[] }>();
@@ -128,7 +179,7 @@ export async function revsDiff(
     const page = ids.slice(at, at + DIFF_PAGE);
     const items = await loadMany(ctx, page, false);
     for (const [i, id] of page.entries()) {
-      const row = missingOf(items[i], wanted.get(id)!);
+      const row = missingOf(access, items[i], wanted.get(id)!);
       if (row !== undefined) answer.set(id, row);
     }
   }
@@ -139,6 +190,7 @@ export async function revsDiff(
 const DIFF_PAGE = 500;
 
 function missingOf(
+  access: Access,
   version: Loaded,
   revs: readonly string[],
 ): { missing: string[]; possibleAncestors: string[] } | undefined {
@@ -147,31 +199,49 @@ function missingOf(
     return { missing: [...revs], possibleAncestors: [] };
   }
   const { tree } = version.sync;
-  const missingRevs = revs.filter((rev) => indexOfRevision(tree, rev) < 0);
+  const here = hereFor(access, version, revs.length);
+  const missingRevs = revs.filter((rev) => !here(rev));
   if (missingRevs.length === 0) return undefined;
-  const highest = Math.max(...missingRevs.map((rev) => Number.parseInt(rev, 10) || 0));
+  let highest = 0;
+  for (const rev of missingRevs) highest = Math.max(highest, Number.parseInt(rev, 10) || 0);
   const possibleAncestors = leavesOf(tree)
-    .filter((leaf) => Number.parseInt(leaf.rev, 10) < highest)
+    .filter((leaf) => Number.parseInt(leaf.rev, 10) < highest && here(leaf.rev))
     .map((leaf) => leaf.rev);
   return { missing: missingRevs, possibleAncestors };
 }
 
-/** The leaves of each document, winner first; undefined: there is none. */
+/** From so many revisions asked for on, a set of those here is made before. */
+const MANY_REVISIONS = 8;
+
+function hereFor(access: Access, version: Version, asked: number): (rev: string) => boolean {
+  const { tree } = version.sync;
+  let known = knownRevisions(access, version);
+  if (known === undefined && asked < MANY_REVISIONS) {
+    return (rev) => indexOfRevision(tree, rev) >= 0;
+  }
+  known ??= new Set(tree.map((node) => node.rev));
+  return (rev) => known.has(rev);
+}
+
+/** The leaves of each document that may be read, winner first; undefined: there is no document. */
 export async function leavesOfMany(
   ctx: StoreContext,
+  access: Access,
   ids: readonly string[],
 ): Promise<({ rev: string; deleted: boolean }[] | undefined)[]> {
   const versions = await loadMany(ctx, ids, false);
   return versions.map((version) => {
     if (version === undefined || version instanceof TidegateError) return undefined;
-    const { tree } = version.sync;
-    return leafIndexes(tree).map((i) => ({ rev: tree[i]!.rev, deleted: tree[i]!.deleted }));
+    return leavesOf(version.sync.tree)
+      .filter(({ rev }) => mayReadLeaf(access, version, rev))
+      .map(({ rev, deleted }) => ({ rev, deleted }));
   });
 }
 
-/** An attachment with its bytes. Throws `not_found`, `deleted`. */
+/** An attachment with its bytes. Throws `not_found`, `deleted`, `forbidden`. */
 export async function getAttachment(
   ctx: StoreContext,
+  access: Access,
   id: string,
   name: string,
   rev: string | undefined,
@@ -179,7 +249,12 @@ export async function getAttachment(
   checkDocumentId(id, ctx.limits.documentIdBytes);
   return withVersion(ctx, id, async (version) => {
     const options = rev === undefined ? undefined : { rev: checkRevisionId(rev) };
-    const found = await findRevision(ctx, version, chooseRevision(version, options));
+    const found = await findRevision(
+      ctx,
+      access,
+      version,
+      chooseRevision(access, version, options),
+    );
     const attachment = found.attachments.find((a) => a.name === name);
     if (attachment === undefined) {
       throw new TidegateError("not_found", "Document is missing attachment");
@@ -188,16 +263,17 @@ export async function getAttachment(
   });
 }
 
-/** The attachments of a revision with their bytes. Throws `not_found`. */
+/** The attachments of a revision with their bytes. Throws `not_found`, `forbidden`. */
 export async function attachmentsOf(
   ctx: StoreContext,
+  access: Access,
   id: string,
   rev: string,
 ): Promise<AttachmentView[]> {
   checkDocumentId(id, ctx.limits.documentIdBytes);
   checkRevisionId(rev);
   return withVersion(ctx, id, async (version) => {
-    const found = await findRevision(ctx, version, rev);
+    const found = await findRevision(ctx, access, version, rev);
     const views: AttachmentView[] = [];
     for (const a of found.attachments) views.push(await attachmentView(ctx, id, rev, a));
     return views;

@@ -1,6 +1,6 @@
 // One revision as a client gets it: its JSON text with the special members that were asked for.
 
-import { TidegateError } from "../base/errors.ts";
+import type { Access } from "../access/types.ts";
 import { printStubs, printWithData } from "./attachments.ts";
 import type { StoreContext } from "./context.ts";
 import { printDocument, printRevisions } from "./document-json.ts";
@@ -10,6 +10,7 @@ import { historyOf, indexOfRevision, leafIndexes, leavesUnder } from "./revision
 import { readAttachment, readOldRevision, sidePrefix } from "./side-items.ts";
 import type { StoredAttachment } from "./sync-metadata.ts";
 import type { DocumentView, GetOptions } from "./types.ts";
+import { hidden, mayRead, mayReadLeaf, removalSeen, seesEverything } from "./visibility.ts";
 
 /** A revision with what is stored of it. */
 export interface FoundRevision {
@@ -19,28 +20,41 @@ export interface FoundRevision {
   readonly bodyText: string;
 }
 
-/** The error for a revision or document that is not there. */
-export function missing(): TidegateError {
-  return new TidegateError("not_found", "missing");
-}
-
-/** The revision `rev` when it is a leaf, or superseded a moment ago. Throws `not_found`. */
+/**
+ * The revision `rev` when it is a leaf, or superseded a moment ago, and in a channel that is seen.
+ *
+ * @throws TidegateError `not_found`, `forbidden`
+ */
 export async function findRevision(
   ctx: StoreContext,
+  access: Access,
   version: Version,
   rev: string,
 ): Promise<FoundRevision> {
+  const found = await readableRevision(ctx, access, version, rev);
+  if (found === undefined) throw hidden(access, version);
+  return found;
+}
+
+async function readableRevision(
+  ctx: StoreContext,
+  access: Access,
+  version: Version,
+  rev: string,
+): Promise<FoundRevision | undefined> {
   const { sync } = version;
   const leaf = sync.leaves.get(rev);
   if (leaf !== undefined) {
+    if (!mayRead(access, leaf.channels)) return undefined;
     const deleted =
       rev === sync.rev ? sync.deleted : sync.tree[indexOfRevision(sync.tree, rev)]!.deleted;
     const bodyText = await leafBody(ctx, version, rev);
     return { rev, deleted, attachments: leaf.attachments, bodyText };
   }
-  if (indexOfRevision(sync.tree, rev) < 0) throw missing();
+  if (indexOfRevision(sync.tree, rev) < 0) return undefined;
   const old = await readOldRevision(ctx, version.id, rev);
-  if (old === undefined) throw missing();
+  // One that was kept without its channels is in none: nobody else may read it.
+  if (old === undefined || !mayRead(access, old.channels)) return undefined;
   return { rev, ...old };
 }
 
@@ -51,17 +65,24 @@ export function latestOf(version: Version, rev: string): string[] {
   return index < 0 ? [] : leavesUnder(tree, index).map((leaf) => tree[leaf]!.rev);
 }
 
-/** The view of revision `rev` with what `options` ask for. Throws `not_found`. */
+/**
+ * The view of revision `rev` with what `options` ask for. Of a revision that took the document out
+ * of the reader's channels it says only that: no body, no attachments.
+ *
+ * @throws TidegateError `not_found`, `forbidden`
+ */
 export async function renderRevision(
   ctx: StoreContext,
+  access: Access,
   version: Version,
   rev: string,
   options: GetOptions | undefined,
 ): Promise<DocumentView> {
-  const found = await findRevision(ctx, version, rev);
+  const found = await readableRevision(ctx, access, version, rev);
+  if (found === undefined) return renderRemoval(access, version, rev, options);
   const { id } = version;
   let members = "";
-  if (options !== undefined) members = await specialMembers(ctx, version, rev, options);
+  if (options !== undefined) members = await specialMembers(ctx, access, version, rev, options);
   if (found.attachments.length > 0) {
     members += `,"_attachments":${await attachmentsText(ctx, version, found, options)}`;
   }
@@ -69,8 +90,29 @@ export async function renderRevision(
   return { id, rev, deleted: found.deleted, json };
 }
 
+/** A removal has its history, for the client to hang it on what it has. */
+function renderRemoval(
+  access: Access,
+  version: Version,
+  rev: string,
+  options: GetOptions | undefined,
+): DocumentView {
+  const left = removalSeen(access, version, rev);
+  if (left === undefined) throw hidden(access, version);
+  const { tree } = version.sync;
+  let members = "";
+  if (options?.revs) {
+    const index = indexOfRevision(tree, rev);
+    members = `,"_revisions":${printRevisions(index < 0 ? [rev] : historyOf(tree, index))}`;
+  }
+  const { id } = version;
+  const json = printDocument(id, rev, left.deleted, `${members},"_removed":true`, "{}");
+  return { id, rev, deleted: left.deleted, json };
+}
+
 async function specialMembers(
   ctx: StoreContext,
+  access: Access,
   version: Version,
   rev: string,
   options: GetOptions,
@@ -80,33 +122,38 @@ async function specialMembers(
   if (options.revs || options.revsInfo) {
     const history = historyOf(tree, indexOfRevision(tree, rev));
     if (options.revs) members += `,"_revisions":${printRevisions(history)}`;
-    if (options.revsInfo) members += `,"_revs_info":${await revsInfo(ctx, version, history)}`;
+    if (options.revsInfo)
+      members += `,"_revs_info":${await revsInfo(ctx, access, version, history)}`;
   }
-  if (options.conflicts) members += otherLeaves(version, "_conflicts", false);
-  if (options.deletedConflicts) members += otherLeaves(version, "_deleted_conflicts", true);
+  if (options.conflicts) members += otherLeaves(access, version, "_conflicts", false);
+  if (options.deletedConflicts) members += otherLeaves(access, version, "_deleted_conflicts", true);
   if (options.localSeq) members += `,"_local_seq":${version.sync.seq}`;
   return members;
 }
 
-/** The leaves beside the winner, live or deleted, as a member; "" when there are none. */
-function otherLeaves(version: Version, name: string, deleted: boolean): string {
+/** The leaves beside the winner, live or deleted, as a member; "" when there are none to be seen. */
+function otherLeaves(access: Access, version: Version, name: string, deleted: boolean): string {
   const { tree } = version.sync;
   const others = leafIndexes(tree)
     .slice(1)
     .filter((index) => tree[index]!.deleted === deleted)
+    .filter((index) => mayReadLeaf(access, version, tree[index]!.rev))
     .map((index) => `"${tree[index]!.rev}"`);
   return others.length === 0 ? "" : `,"${name}":[${others.join(",")}]`;
 }
 
+/**
+ * Which of `history` can be read. The channels of superseded revisions are with their bodies, and
+ * bodies are not read for this: to who does not see everything they count as missing.
+ */
 async function revsInfo(
   ctx: StoreContext,
+  access: Access,
   version: Version,
   history: readonly string[],
 ): Promise<string> {
-  const { sync, id } = version;
-  const prefix = `${sidePrefix(id)}o`;
-  const kept = await ctx.bucket.metadata.keys(prefix, { limit: sync.tree.length });
-  const readable = new Set(kept.map((key) => key.slice(prefix.length)));
+  const { sync } = version;
+  const readable = seesEverything(access) ? await keptRevisions(ctx, version) : new Set();
   const rows = history.map((rev) => {
     const available = sync.leaves.has(rev) || readable.has(rev);
     const deleted = sync.tree[indexOfRevision(sync.tree, rev)]!.deleted;
@@ -114,6 +161,13 @@ async function revsInfo(
     return `{"rev":"${rev}","status":"${status}"}`;
   });
   return `[${rows.join(",")}]`;
+}
+
+/** The superseded revisions whose bodies are still kept. */
+async function keptRevisions(ctx: StoreContext, { id, sync }: Version): Promise<Set<string>> {
+  const prefix = `${sidePrefix(id)}o`;
+  const kept = await ctx.bucket.metadata.keys(prefix, { limit: sync.tree.length });
+  return new Set(kept.map((key) => key.slice(prefix.length)));
 }
 
 async function attachmentsText(

@@ -63,7 +63,7 @@ async function attemptSave(
     throw new TidegateError("conflict", reason);
   }
   const current = found.kind === "version" ? found.version : undefined;
-  const made = await edit.resolve(current);
+  const made = await edit.resolve(current, actor.access);
   if ("done" in made) return made.done;
   checkBodySize(made.bodyText, ctx.limits.documentBytes);
   const result = await runSyncFunction(ctx, actor, id, made, current, current?.item.xattrs);

@@ -1,5 +1,6 @@
 // The document store of one database, put together. What does not live here: what any part does.
 
+import { FULL_ACCESS } from "../access/types.ts";
 import type { Log } from "../base/log.ts";
 import type { Bucket } from "../bucket/bucket.ts";
 import type { IndexMutation } from "../index/types.ts";
@@ -81,24 +82,24 @@ export function createDocumentStore(options: DocumentStoreOptions): DocumentStor
   return {
     context: ctx,
     idle: () => ctx.background.idle(),
-    get: (_actor, id, wanted) => getDocument(ctx, id, wanted),
-    openRevisions: (_actor, id, revs, wanted) => openRevisions(ctx, id, revs, wanted),
+    get: ({ access }, id, wanted) => getDocument(ctx, access, id, wanted),
+    openRevisions: ({ access }, id, revs, wanted) => openRevisions(ctx, access, id, revs, wanted),
     put: (actor, id, document, how) => putDocument(ctx, actor, id, document, how),
     remove: (actor, id, rev) => removeDocument(ctx, actor, id, rev),
     bulk: (actor, documents, how) => putMany(ctx, actor, documents, how),
-    bulkGet: (_actor, items, wanted) => bulkGet(ctx, items, wanted),
-    revsDiff: (_actor, revs) => revsDiff(ctx, revs),
-    allDocs: (_actor, wanted) => allDocs(ctx, wanted),
+    bulkGet: ({ access }, items, wanted) => bulkGet(ctx, access, items, wanted),
+    revsDiff: ({ access }, revs) => revsDiff(ctx, access, revs),
+    allDocs: ({ access }, wanted) => allDocs(ctx, access, wanted),
     count: () => ctx.bucket.documents.count(),
-    getAttachment: (_actor, id, name, rev) => getAttachment(ctx, id, name, rev),
+    getAttachment: ({ access }, id, name, rev) => getAttachment(ctx, access, id, name, rev),
     putAttachment: (actor, id, name, rev, contentType, data) =>
       putAttachment(ctx, actor, id, name, rev, contentType, data),
     removeAttachment: (actor, id, name, rev) => removeAttachment(ctx, actor, id, name, rev),
-    attachmentsOf: (_actor, id, rev) => attachmentsOf(ctx, id, rev),
-    getLocal: (_actor, id) => getLocal(ctx, id),
-    putLocal: (_actor, id, document) => putLocal(ctx, id, document),
-    removeLocal: (_actor, id, rev) => removeLocal(ctx, id, rev),
-    leaves: (ids) => leavesOfMany(ctx, ids),
+    attachmentsOf: ({ access }, id, rev) => attachmentsOf(ctx, access, id, rev),
+    getLocal: (actor, id) => getLocal(ctx, actor, id),
+    putLocal: (actor, id, document) => putLocal(ctx, actor, id, document),
+    removeLocal: (actor, id, rev) => removeLocal(ctx, actor, id, rev),
+    leaves: (ids, access = FULL_ACCESS) => leavesOfMany(ctx, access, ids),
     raw: (id) => rawDocument(ctx, id),
     revisionTree: (id) => revisionTreeOf(ctx, id),
     purge: (ids) => purge(ctx, ids),

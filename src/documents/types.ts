@@ -65,7 +65,10 @@ export interface DocumentView {
   readonly json: string;
 }
 
-/** One line of `open_revs`. */
+/**
+ * One line of `open_revs`. A revision with which the document left the reader's channels is a view
+ * with `_removed: true` and no body.
+ */
 export type OpenRevision = { readonly ok: DocumentView } | { readonly missing: string };
 
 /** One document asked for by `_bulk_get`, and what was found. */
@@ -110,9 +113,12 @@ export interface AttachmentView extends AttachmentInfo {
 }
 
 /**
- * The document store of one database. Methods reject with `TidegateError`: `not_found`, `deleted`,
- * `conflict`, `forbidden`, `bad_document`, `bad_document_id`, `bad_revision`, `too_large`,
- * `missing_stub`, `digest_mismatch`, `sync_function_failed`, `unavailable`, `ambiguous`.
+ * The document store of one database. A revision is read by who sees one of its own channels; a
+ * document in none of them is `forbidden`, another revision of one that is read is as if it were not
+ * there, and lists leave out what may not be read (docs/decisions.md). Methods reject with
+ * `TidegateError`: `not_found`, `deleted`, `conflict`, `forbidden`, `bad_document`,
+ * `bad_document_id`, `bad_revision`, `too_large`, `missing_stub`, `digest_mismatch`,
+ * `sync_function_failed`, `unavailable`, `ambiguous`.
  */
 export interface DocumentStore {
   get(actor: Actor, id: string, options?: GetOptions): Promise<DocumentView>;
@@ -182,12 +188,19 @@ export interface DocumentStore {
   /** The attachments of a revision with their bytes, for multipart answers. */
   attachmentsOf(actor: Actor, id: string, rev: string): Promise<AttachmentView[]>;
 
+  /** Local documents: a user has its own, guests and administrators share theirs. */
   getLocal(actor: Actor, id: string): Promise<DocumentView>;
   putLocal(actor: Actor, id: string, document: JsonObject): Promise<WriteOutcome>;
   removeLocal(actor: Actor, id: string, rev: string | undefined): Promise<WriteOutcome>;
 
-  /** For the changes engine: the leaf revisions of each document, winner first; undefined: gone. */
-  leaves(ids: readonly string[]): Promise<({ rev: string; deleted: boolean }[] | undefined)[]>;
+  /**
+   * For the changes engine: the leaf revisions of each document, winner first; undefined: gone. With
+   * `access` only those that it may read, which may be none.
+   */
+  leaves(
+    ids: readonly string[],
+    access?: Access,
+  ): Promise<({ rev: string; deleted: boolean }[] | undefined)[]>;
 
   /** Admin: the stored body and the `_sync` attribute, as they are. */
   raw(id: string): Promise<JsonObject>;
