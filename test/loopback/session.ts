@@ -5,9 +5,16 @@ import {
   SCRAM_MECHANISMS,
   type ScramMechanism,
 } from "../../src/bucket/couchbase/connection/scram.ts";
-import { encodeFrame, type Frame, type FrameParts } from "../../src/bucket/couchbase/wire/frame.ts";
-import { Feature, Magic, Opcode, Status } from "../../src/bucket/couchbase/wire/opcodes.ts";
+import { encodeFrame, Frame, type FrameParts } from "../../src/bucket/couchbase/wire/frame.ts";
+import {
+  DataType,
+  Feature,
+  Magic,
+  Opcode,
+  Status,
+} from "../../src/bucket/couchbase/wire/opcodes.ts";
 import { FrameSplitter } from "../../src/bucket/couchbase/wire/splitter.ts";
+import { splitValue } from "../../src/bucket/couchbase/wire/values.ts";
 import { COLLECTIONS } from "./cluster.ts";
 import { activeSeqnos, DcpProducer } from "./dcp-producer.ts";
 import { carryOut, isKeyValue } from "./key-value.ts";
@@ -212,7 +219,7 @@ export class Session {
     }
     const answer = isRangeScan(frame.opcode)
       ? await this.#scans.carryOut(cluster.bucket, frame)
-      : await carryOut(cluster.bucket, frame, this.#features);
+      : await carryOut(cluster.bucket, inflated(frame), this.#features);
     if (faults.lostAnswers > 0) {
       faults.lostAnswers--;
       return undefined;
@@ -229,6 +236,16 @@ export class Session {
     if (this.#producer === undefined) return { vbOrStatus: Status.invalidArguments };
     return this.#producer.request(frame);
   }
+}
+
+/** A request whose value is stored as it would be sent to a peer that knows no compression. */
+function inflated(frame: Frame): Frame {
+  if ((frame.dataType & DataType.snappy) === 0) return frame;
+  const { magic, opcode, vb, opaque, cas, framing, extras, key } = frame;
+  const value = splitValue(frame.value, DataType.snappy).body;
+  const dataType = frame.dataType & ~DataType.snappy;
+  const head = { magic, opcode, vbOrStatus: vb, opaque, cas, dataType };
+  return new Frame(encodeFrame({ ...head, framing, extras, key, value }));
 }
 
 function manifest(): Buffer {

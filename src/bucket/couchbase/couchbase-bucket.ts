@@ -32,6 +32,7 @@ import { type Durability, SDK_DURABILITY } from "./durability.ts";
 import { NodePool } from "./kv/node-pool.ts";
 import { PipelinedClient } from "./kv/pipelined-client.ts";
 import { PipelinedCollection } from "./kv/pipelined-collection.ts";
+import { type Patience, patiently } from "./kv/retry.ts";
 import { SdkValues } from "./kv/sdk-values.ts";
 
 /** How a Couchbase bucket is reached and used. */
@@ -77,14 +78,21 @@ export async function openCouchbaseBucket(
   const connector = await connectorOf(options, address, agent);
   // First: a wrong password or bucket is said at once here, and only after a time-out by the SDK.
   const topology = new Topology(connector, address.nodes, log);
-  const map = await topology.refresh();
+  const patience = {
+    time: options.time,
+    random: options.random,
+    timeoutMs: options.connectTimeoutMs ?? COUCHBASE_DEFAULTS.connectTimeoutMs,
+  };
+  const map = await patiently(patience, () => topology.refresh());
   const pool = new NodePool(connector, topology, log);
   const cluster = await connectSdk(options, address);
   try {
     const sdk = cluster.bucket(address.bucket);
     const names = { ...DEFAULT_COLLECTIONS, ...options.collections };
-    const connection = await pool.connection(map.nodes[0] as ClusterNode);
-    const ids = await ensureCollections(connection, sdk, names, options.time);
+    const ids = await patiently(patience, async () => {
+      const connection = await pool.connection(map.nodes[0] as ClusterNode);
+      return ensureCollections(connection, sdk, names, options.time);
+    });
     const place = { address, agent, names, ids, vbuckets: map.active.length };
     return new CouchbaseBucket({ options, log, connector, topology, pool, cluster, place });
   } catch (error) {
@@ -160,6 +168,7 @@ export class CouchbaseBucket implements Bucket {
   readonly index: KeyValueCollection;
   readonly feed: CouchbaseFeed;
   readonly #client: PipelinedClient;
+  readonly #patience: Patience;
   readonly #parts: Parts;
 
   constructor(parts: Parts) {
@@ -168,6 +177,7 @@ export class CouchbaseBucket implements Bucket {
     const { time, random } = options;
     const { address, agent, ids, vbuckets } = parts.place;
     const operationTimeoutMs = options.operationTimeoutMs ?? COUCHBASE_DEFAULTS.operationTimeoutMs;
+    this.#patience = { time, random, timeoutMs: operationTimeoutMs };
     this.name = address.bucket;
     this.vbuckets = vbuckets;
     this.#client = new PipelinedClient({ topology, pool, time, random, log, operationTimeoutMs });
@@ -222,7 +232,7 @@ export class CouchbaseBucket implements Bucket {
   }
 
   #scan(collectionId: number): RangeScan {
-    return new RangeScan(this.#client, collectionId, this.vbuckets);
+    return new RangeScan(this.#client, collectionId, this.vbuckets, this.#patience);
   }
 
   #documents(operationTimeoutMs: number): CouchbaseDocuments {
@@ -236,7 +246,7 @@ export class CouchbaseBucket implements Bucket {
       lookup: new DocumentLookup(this.#client, collectionId, vbuckets),
       tombstones: new TombstoneWriter({ client: this.#client, collectionId, vbuckets, durability }),
       scan: this.#scan(collectionId),
-      count: () => itemCount(topology, pool, collectionId),
+      count: () => patiently(this.#patience, () => itemCount(topology, pool, collectionId)),
       vbuckets,
       durability,
       operationTimeoutMs,

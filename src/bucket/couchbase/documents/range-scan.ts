@@ -3,6 +3,7 @@
 
 import { TidegateError } from "../../../base/errors.ts";
 import type { PipelinedClient } from "../kv/pipelined-client.ts";
+import { type Patience, patiently } from "../kv/retry.ts";
 import type { Frame } from "../wire/frame.ts";
 import { nameOf, Opcode, Status } from "../wire/opcodes.ts";
 
@@ -33,11 +34,13 @@ export class RangeScan {
   readonly #client: PipelinedClient;
   readonly #collectionId: number;
   readonly #vbuckets: number;
+  readonly #patience: Patience;
 
-  constructor(client: PipelinedClient, collectionId: number, vbuckets: number) {
+  constructor(client: PipelinedClient, collectionId: number, vbuckets: number, patience: Patience) {
     this.#client = client;
     this.#collectionId = collectionId;
     this.#vbuckets = vbuckets;
+    this.#patience = patience;
   }
 
   /** The keys of `range` in the order of their bytes. */
@@ -85,13 +88,15 @@ export class RangeScan {
 
   async #refill(run: Run, range: ScanRange): Promise<void> {
     // A run may come back empty and unfinished when the server's time for it was up.
-    do await this.#scanOnce(run, range);
-    while (run.keys.length === 0 && !run.complete);
+    do {
+      run.last = run.keys[run.keys.length - 1] ?? run.last;
+      await patiently(this.#patience, () => this.#scanOnce(run, range));
+    } while (run.keys.length === 0 && !run.complete);
   }
 
+  /** Reads the run after `run.last`. A scan that got lost with its node is begun anew from there. */
   async #scanOnce(run: Run, range: ScanRange): Promise<void> {
-    const last = run.keys[run.keys.length - 1] ?? run.last;
-    run.last = last;
+    const { last } = run;
     run.keys = [];
     run.at = 0;
     const uuid = await this.#create(run.vb, range, last);

@@ -1,6 +1,8 @@
 // Which answers of a data node are worth asking again, and how long to wait before doing so.
 
+import { isTidegateError } from "../../../base/errors.ts";
 import type { Random } from "../../../runtime/random.ts";
+import { sleep, type Time } from "../../../runtime/time.ts";
 import { Status } from "../wire/opcodes.ts";
 
 /** The first wait and the longest one; doubled in between, with jitter. */
@@ -25,4 +27,30 @@ export function mayPass(status: number): boolean {
 export function retryDelayMs(attempt: number, random: Random): number {
   const longest = Math.min(RETRY_FIRST_MS * 2 ** Math.min(attempt - 1, 16), RETRY_LONGEST_MS);
   return longest * (0.5 + random.fraction() / 2);
+}
+
+/** How long and with what clock something is tried again. */
+export interface Patience {
+  readonly time: Time;
+  readonly random: Random;
+  readonly timeoutMs: number;
+}
+
+/**
+ * Runs what changes nothing, again and again while it fails in a way that may pass: a node that is
+ * gone or busy, a connection that broke. Rejects with its last error when the time is up, and at
+ * once with any other.
+ */
+export async function patiently<T>(patience: Patience, run: () => Promise<T>): Promise<T> {
+  const { time, random, timeoutMs } = patience;
+  const deadlineMs = time.monotonicMs() + timeoutMs;
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await run();
+    } catch (error) {
+      const passing = isTidegateError(error, "unavailable") || isTidegateError(error, "ambiguous");
+      if (!passing || time.monotonicMs() >= deadlineMs) throw error;
+      await sleep(time, retryDelayMs(attempt, random));
+    }
+  }
 }
