@@ -25,7 +25,7 @@ export function isPrincipalName(name: string): boolean {
 export function isChannelName(name: string): boolean {
   return (
     name.length > 0 &&
-    Buffer.byteLength(name) <= MAX_CHANNEL_BYTES &&
+    (name.length * 3 <= MAX_CHANNEL_BYTES || Buffer.byteLength(name) <= MAX_CHANNEL_BYTES) &&
     name.isWellFormed() &&
     !CONTROL.test(name)
   );

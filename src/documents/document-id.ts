@@ -3,6 +3,7 @@
 import { Buffer } from "node:buffer";
 import { TidegateError } from "../base/errors.ts";
 import { MAX_KEY_BYTES } from "../bucket/bucket.ts";
+import type { PrincipalId } from "../index/pseudo-channel.ts";
 
 /** What the ids of design documents start with: documents like others. */
 export const DESIGN_PREFIX = "_design/";
@@ -14,6 +15,15 @@ export function isDocumentKey(key: string): boolean {
   return (
     !key.startsWith("_") || (key.startsWith(DESIGN_PREFIX) && key.length > DESIGN_PREFIX.length)
   );
+}
+
+/** The start of the keys that hold principals. */
+const PRINCIPAL_KEY = /^_sync:(user|role):./;
+
+/** The principal that a key of the documents collection holds; undefined: it holds none. */
+export function principalOfKey(key: string): PrincipalId | undefined {
+  if (!key.startsWith("_") || !PRINCIPAL_KEY.test(key)) return undefined;
+  return key.slice(key.indexOf(":") + 1) as PrincipalId;
 }
 
 /** Whether there can be a document of this id at all, whatever the database's own limit. */

@@ -6,11 +6,12 @@ import { isTidegateError } from "../base/errors.ts";
 import type { MutationToken } from "../bucket/bucket.ts";
 import type { FailoverEntry, FeedMutation } from "../bucket/feed.ts";
 import type { Healer } from "../controller/ports.ts";
+import { pseudoChannel } from "../index/pseudo-channel.ts";
 import { channelHash } from "../index/shape.ts";
 import type { IndexMutation, IndexWriter } from "../index/types.ts";
 import { mapConcurrently } from "./concurrency.ts";
 import type { StoreContext } from "./context.ts";
-import { isDocumentKey } from "./document-id.ts";
+import { isDocumentKey, principalOfKey } from "./document-id.ts";
 import { BACKGROUND_CONCURRENCY } from "./limits.ts";
 import { classify, type Found } from "./load.ts";
 import { loadOwn } from "./load-own.ts";
@@ -30,7 +31,7 @@ export interface HealerParts {
  *   imported, which makes a mutation of its own, and the answer is "imported". When that value is
  *   no document it gets a record with no channels and no revision;
  * - a deletion without `_sync` (purged, or never known here): the same record;
- * - a key that is no document's (`_sync:…`): nothing is written, and the answer is `[]`. Such a
+ * - a key that is no document's and no principal's (`_sync:…`): nothing is written, and the answer is `[]`. Such a
  *   mutation has no record in the sequence document, ever: the answer alone validates it.
  */
 export function createHealer(parts: HealerParts): Healer {
@@ -50,12 +51,15 @@ async function healOne(
   vbuuid: string,
 ): Promise<readonly number[] | "imported"> {
   const { context: ctx } = parts;
-  if (!isDocumentKey(mutation.key)) return [];
+  const isPrincipal = principalOfKey(mutation.key) !== undefined;
+  if (!isPrincipal && !isDocumentKey(mutation.key)) return [];
   const token: MutationToken = { vb: mutation.vb, seq: mutation.seq, vbuuid };
   const found = classifyReadable(ctx, mutation);
   if (found.kind === "version") {
     return write(parts, indexMutationOf(mutation.key, found.version.sync, token));
   }
+  // What another program wrote over a principal's document is no principal, and not imported.
+  if (isPrincipal) return [];
   if (found.kind === "foreign" && (await importNewest(ctx, mutation.key))) return "imported";
   return write(parts, unversionedMutationOf(mutation.key, token));
 }
@@ -92,6 +96,9 @@ async function write(parts: HealerParts, mutation: IndexMutation): Promise<reado
   const hashes = new Set<number>();
   for (const channel of mutation.channels) hashes.add(channelHash(channel));
   for (const removal of mutation.removals) hashes.add(channelHash(removal.channel));
+  for (const { principal } of mutation.grants ?? []) {
+    hashes.add(channelHash(pseudoChannel(principal)));
+  }
   return [...hashes];
 }
 

@@ -55,6 +55,15 @@ export const LEFT_CHANNELS_KEPT = 200;
 /** The most left channels that the stable clock has not passed. More: `unavailable`, try again. */
 export const MAX_LEFT_CHANNELS = 2000;
 
+/**
+ * From this number on, withdrawn grants that the stable clock has passed are forgotten, oldest
+ * first: a client that has been away since before they ended is not told that they did.
+ */
+export const WITHDRAWN_GRANTS_KEPT = 200;
+
+/** The most withdrawn grants of a document. More: `unavailable`, try again. */
+export const MAX_WITHDRAWN_GRANTS = 20_000;
+
 /** How often a save is tried again because another node changed the document at that moment. */
 export const MAX_SAVE_ATTEMPTS = 30;
 

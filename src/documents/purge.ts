@@ -68,7 +68,7 @@ async function purgeBranches(
   let tree: RevisionTree = version.sync.tree;
   for (const rev of gone) tree = removeBranch(tree, indexOfRevision(tree, rev));
   const change = { tree, fresh: new Map(), purge: true };
-  return writeChange(ctx, version.id, version, version.cas, change);
+  return (await writeChange(ctx, version.id, version, version.cas, change)) !== undefined;
 }
 
 async function purgeWhole(ctx: StoreContext, version: Version): Promise<boolean> {

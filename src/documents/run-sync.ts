@@ -7,6 +7,7 @@ import type { StoreContext } from "./context.ts";
 import { printDocument, textOf } from "./document-json.ts";
 import { type NewRevision, printNewStubs } from "./edit.ts";
 import { leafBody, type Version } from "./load.ts";
+import { enforce } from "./requirements.ts";
 import { normalizeResult, type StoredAttachment } from "./sync-metadata.ts";
 import type { SyncInput, SyncMeta, SyncResult } from "./sync-port.ts";
 import type { Actor } from "./types.ts";
@@ -60,7 +61,8 @@ export class LazyInput implements SyncInput {
 /**
  * Runs the sync function for a new revision.
  *
- * @throws TidegateError `forbidden`, `unauthorized`, `sync_function_failed`
+ * @throws TidegateError `forbidden` (also when what it requires is not fulfilled), `unauthorized`,
+ *   `sync_function_failed`
  */
 export async function runSyncFunction(
   ctx: StoreContext,
@@ -81,8 +83,10 @@ export async function runSyncFunction(
     },
     printOld,
   );
-  const result = ctx.syncFunction.run(input);
-  return normalizeResult(result instanceof Promise ? await result : result);
+  const running = ctx.syncFunction.run(input);
+  const result = normalizeResult(running instanceof Promise ? await running : running);
+  if (result.requires.length > 0) enforce(actor, result.requires);
+  return result;
 }
 
 /** How to print the revision that the new one builds on; undefined when it is not to be had. */

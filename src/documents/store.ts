@@ -1,5 +1,6 @@
 // The document store of one database, put together. What does not live here: what any part does.
 
+import type { PrincipalStore } from "../access/ports.ts";
 import { FULL_ACCESS } from "../access/types.ts";
 import type { Log } from "../base/log.ts";
 import type { Bucket } from "../bucket/bucket.ts";
@@ -14,6 +15,7 @@ import { defaultSyncFunction } from "./default-sync.ts";
 import { KeyedQueue } from "./keyed-queue.ts";
 import { DEFAULT_OLD_REVISION_SECONDS, type DocumentLimits } from "./limits.ts";
 import { getLocal, putLocal, removeLocal } from "./local.ts";
+import { createPrincipalStore } from "./principal-documents.ts";
 import { purge } from "./purge.ts";
 import { putAttachment, putDocument, putMany, removeAttachment, removeDocument } from "./put.ts";
 import {
@@ -57,6 +59,8 @@ export interface DocumentStoreOptions {
 
 /** A document store with what the gateway needs of it beside. */
 export interface DocumentStoreHandle extends DocumentStore {
+  /** The documents of users and roles. */
+  readonly principals: PrincipalStore;
   /** For `createHealer`. */
   readonly context: StoreContext;
   /** Resolves when no clean-up write is under way; to be waited for before the bucket is closed. */
@@ -81,6 +85,7 @@ export function createDocumentStore(options: DocumentStoreOptions): DocumentStor
   };
   return {
     context: ctx,
+    principals: createPrincipalStore(ctx),
     idle: () => ctx.background.idle(),
     get: ({ access }, id, wanted) => getDocument(ctx, access, id, wanted),
     openRevisions: ({ access }, id, revs, wanted) => openRevisions(ctx, access, id, revs, wanted),

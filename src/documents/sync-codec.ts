@@ -15,13 +15,17 @@
 //           att [[name, type, length, digest, revpos, item, encoding?, decoded length?]…]
 //   del    numbers of the deleted nodes that are no leaves
 //   left   [[channel, seq, rev, 1 when deleted], …]; seq 0: this version's own
-//   gone   the highest seq of a left channel that was forgotten
+//   gr     [[principal, [kind 0 channel 1 role, name, from, until?], …], …]: what it grants; `from`
+//          and `until` 0: this version's own; without `until`: it holds
+//   gone   left channels and withdrawn grants of this seq and below may have been forgotten
 
 import { Buffer } from "node:buffer";
 import { assert } from "../base/assert.ts";
 import { TidegateError } from "../base/errors.ts";
 import type { Json, JsonObject } from "../base/json.ts";
 import type { Macro } from "../bucket/bucket.ts";
+import type { PrincipalId } from "../index/pseudo-channel.ts";
+import type { KeptGrant } from "./grants.ts";
 import { digestOf, generationOf } from "./revision-id.ts";
 import { leafIndexes, type RevisionNode, type RevisionTree } from "./revision-tree.ts";
 import type {
@@ -66,7 +70,8 @@ export function encodeSync(sync: SyncMetadata): JsonObject {
   if (sync.left.length > 0) {
     out.left = sync.left.map((l) => [l.channel, l.seq, l.rev, l.deleted ? 1 : 0]);
   }
-  if (sync.leftForgotten > 0) out.gone = sync.leftForgotten;
+  if (sync.grants.length > 0) out.gr = encodeGrants(sync.grants);
+  if (sync.forgottenUpTo > 0) out.gone = sync.forgottenUpTo;
   return out;
 }
 
@@ -138,6 +143,18 @@ export function encodeAttachment(a: StoredAttachment): Json {
   return out;
 }
 
+function encodeGrants(grants: readonly KeptGrant[]): Json {
+  const byPrincipal = new Map<string, Json[]>();
+  for (const { principal, kind, name, from, until } of grants) {
+    const line = byPrincipal.get(principal) ?? [principal];
+    byPrincipal.set(principal, line);
+    const span: Json[] = [kind === "role" ? 1 : 0, name, from];
+    if (until !== undefined) span.push(until);
+    line.push(span);
+  }
+  return [...byPrincipal.values()];
+}
+
 // ---------------------------------------------------------------------------------------------
 // reading
 
@@ -182,7 +199,8 @@ export function decodeSync(text: string, key: string): StoredSync {
         deleted: deleted === 1,
       };
     }),
-    leftForgotten: number(root.gone ?? 0, key),
+    grants: decodeGrants(root.gr, key),
+    forgottenUpTo: number(root.gone ?? 0, key),
   };
 }
 
@@ -240,6 +258,29 @@ function decodeLeaf(leaf: Record<string, unknown>, inDocument: boolean, key: str
   };
 }
 
+function decodeGrants(value: unknown, key: string): readonly KeptGrant[] {
+  if (value === undefined) return NO_GRANTS;
+  return list(value, key).flatMap((line) => {
+    const [principal, ...spans] = list(line, key);
+    return spans.map((span): KeptGrant => {
+      const [kind, name, from, until] = list(span, key);
+      return {
+        principal: principalId(principal, key),
+        kind: kind === 1 ? "role" : "channel",
+        name: string(name, key),
+        from: number(from, key),
+        ...(until !== undefined && { until: number(until, key) }),
+      };
+    });
+  });
+}
+
+function principalId(value: unknown, key: string): PrincipalId {
+  const id = string(value, key);
+  if (id.startsWith("user:") || id.startsWith("role:")) return id as PrincipalId;
+  throw corrupt(key, `it grants to ${id}`);
+}
+
 function decodePlace(leaf: Record<string, unknown>, inDocument: boolean, key: string): BodyPlace {
   if (inDocument) return { in: "document" };
   if (leaf.s !== undefined) return { in: "metadata", name: string(leaf.s, key) };
@@ -264,6 +305,7 @@ export function decodeAttachment(json: unknown, key: string): StoredAttachment {
 }
 
 const NOTHING: readonly string[] = [];
+const NO_GRANTS: readonly KeptGrant[] = [];
 
 function object(value: unknown, key: string): Record<string, unknown> {
   if (typeof value === "object" && value !== null && !Array.isArray(value)) {

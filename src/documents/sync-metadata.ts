@@ -2,18 +2,19 @@
 // goes from one version to the next, and what the index has to say of it. All pure. The attribute's
 // text is made and read in sync-codec.ts.
 
-import { Buffer } from "node:buffer";
+import { isChannelName, MAX_CHANNEL_BYTES } from "../access/names.ts";
 import { assert } from "../base/assert.ts";
 import { TidegateError } from "../base/errors.ts";
 import type { MutationToken } from "../bucket/bucket.ts";
 import { EntryFlag, type IndexMutation, PUBLIC_CHANNEL } from "../index/types.ts";
+import { principalOfKey } from "./document-id.ts";
+import { checkGrantNames, type KeptGrant, nextGrants, principalGrantsOf } from "./grants.ts";
 import { LEFT_CHANNELS_KEPT, MAX_LEAVES, MAX_LEFT_CHANNELS } from "./limits.ts";
 import { leafIndexes, type RevisionTree } from "./revision-tree.ts";
 import {
   type AccessGrant,
   MAX_CHANNELS_PER_REVISION,
   MAX_GRANTS_PER_REVISION,
-  MAX_NAME_BYTES,
   type Requirement,
   type RoleGrant,
   type SyncResult,
@@ -77,8 +78,12 @@ export interface SyncMetadata {
   readonly supersedes: number;
   /** In the order they were left. */
   readonly left: readonly LeftChannel[];
-  /** The highest seq of a left channel that was forgotten; 0 when none was. */
-  readonly leftForgotten: number;
+  /** What it grants and has granted. */
+  readonly grants: readonly KeptGrant[];
+  /**
+   * Left channels and withdrawn grants of this seq and below may have been forgotten; 0: none was.
+   */
+  readonly forgottenUpTo: number;
   /** CRC-32 of the document's body as written, 0 for a deletion: tells a foreign change of it. */
   readonly bodyCrc: number;
 }
@@ -129,8 +134,18 @@ export function nextSync(
     leaves.set(next.tree[index]!.rev, leaf);
   }
   const winner = next.tree[order[0]!]!;
-  const channels = leaves.get(winner.rev)!.channels;
-  const { left, forgotten } = nextLeft(current, channels, winner.rev, winner.deleted, stableSeq);
+  const record = leaves.get(winner.rev)!;
+  const { left, forgotten } = nextLeft(
+    current,
+    record.channels,
+    winner.rev,
+    winner.deleted,
+    stableSeq,
+  );
+  const { access, roles } = record;
+  const granted = nextGrants(current, { access, roles, deleted: winner.deleted }, stableSeq);
+  // The index's newest entry of who is not named any more is of the version before at most.
+  const ungranted = granted.forgotten ? (current?.seq ?? 0) : 0;
   return {
     tree: next.tree,
     leaves,
@@ -138,7 +153,8 @@ export function nextSync(
     deleted: winner.deleted,
     supersedes: current?.seq ?? 0,
     left,
-    leftForgotten: Math.max(forgotten, current?.leftForgotten ?? 0),
+    grants: granted.grants,
+    forgottenUpTo: Math.max(forgotten, ungranted, current?.forgottenUpTo ?? 0),
     bodyCrc: next.bodyCrc,
   };
 }
@@ -206,7 +222,8 @@ export function channelsOf(sync: SyncMetadata): readonly string[] {
 /**
  * Everything that the index has to say of a document's newest version.
  *
- * @param key the document's id
+ * @param key the document's id, or a principal's key: that one always has an entry in its own
+ *   pseudo-channel, so that every change of it is heard of
  * @param token where that version was written
  */
 export function indexMutationOf(
@@ -214,6 +231,7 @@ export function indexMutationOf(
   sync: SyncMetadata,
   token: MutationToken,
 ): IndexMutation {
+  const own = principalOfKey(key);
   let flags = 0;
   if (sync.deleted) flags |= EntryFlag.deleted;
   if (sync.leaves.size > 1) flags |= EntryFlag.conflict;
@@ -222,10 +240,14 @@ export function indexMutationOf(
     seq: token.seq,
     vbuuid: token.vbuuid,
     docId: key,
-    revId: sync.rev,
+    // A record without a revision makes no row: clients see nothing of principals' documents.
+    revId: own === undefined ? sync.rev : "",
     flags,
     supersedes: sync.supersedes,
     channels: channelsOf(sync),
+    ...((own !== undefined || sync.grants.length > 0) && {
+      grants: principalGrantsOf(sync.grants, token.seq, own),
+    }),
     removals: sync.left.map((left) => ({
       channel: left.channel,
       seq: left.seq === 0 ? token.seq : left.seq,
@@ -273,6 +295,7 @@ export function normalizeResult(result: SyncResult): SyncResult {
     );
   }
   checkNames(channels);
+  checkGrantNames(access, roles);
   let grants = 0;
   for (const grant of access) grants += 1 + grant.channels.length;
   for (const grant of roles) grants += 1 + grant.roles.length;
@@ -287,15 +310,14 @@ export function normalizeResult(result: SyncResult): SyncResult {
   return { channels, access, roles, requires };
 }
 
-/** Throws `sync_function_failed` for a channel whose name is too long or not well-formed. */
+/** Throws `sync_function_failed` for a channel whose name no channel can have. */
 function checkNames(channels: readonly string[]): void {
   for (const name of channels) {
-    const short = name.length * 3 <= MAX_NAME_BYTES || Buffer.byteLength(name) <= MAX_NAME_BYTES;
-    if (short && name.length > 0 && name.isWellFormed()) continue;
+    if (isChannelName(name)) continue;
     throw new TidegateError(
       "sync_function_failed",
-      `A channel name is well-formed Unicode of 1 to ${MAX_NAME_BYTES} bytes, ` +
-        `not ${JSON.stringify(name.slice(0, 100))}.`,
+      `A channel name is well-formed Unicode of 1 to ${MAX_CHANNEL_BYTES} bytes without control ` +
+        `characters, not ${JSON.stringify(name.slice(0, 100))}.`,
     );
   }
 }

@@ -55,7 +55,7 @@ export interface RoleGrant {
 }
 
 /**
- * What a `require*` call asked for; one of `names` must hold. Recorded, enforced by `src/access/`.
+ * What a `require*` call asked for; one of `names` must hold. Recorded here, enforced after the run.
  */
 export type Requirement =
   | { readonly kind: "admin" }

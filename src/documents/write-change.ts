@@ -2,6 +2,7 @@
 // the index, and the cleaning up.
 
 import { TidegateError } from "../base/errors.ts";
+import type { MutationToken } from "../bucket/bucket.ts";
 import { type Change, type Composed, compose } from "./compose.ts";
 import type { StoreContext } from "./context.ts";
 import type { Version } from "./load.ts";
@@ -14,7 +15,7 @@ import { indexMutationOf } from "./sync-metadata.ts";
  * Writes the next version of a document and tells the index.
  *
  * @param cas of the item as it was found
- * @returns false when the item was changed meanwhile; nothing was written then
+ * @returns where it was written; undefined when the item was changed meanwhile: nothing was then
  */
 export async function writeChange(
   ctx: StoreContext,
@@ -22,7 +23,7 @@ export async function writeChange(
   current: Version | undefined,
   cas: bigint,
   change: Change,
-): Promise<boolean> {
+): Promise<MutationToken | undefined> {
   const composed = await compose(ctx, id, current, change);
   if (composed.before.length > 0) await writeItems(ctx, composed.before);
   if (composed.beside.length > 0) {
@@ -37,14 +38,15 @@ export async function writeChange(
   });
   if (!result.ok) {
     await dropUnused(ctx, composed);
-    if (result.refusal !== "too_large") return false;
+    if (result.refusal !== "too_large") return undefined;
     throw new TidegateError("too_large", "The bucket refuses a document of this size.");
   }
-  ctx.onSaved(indexMutationOf(id, composed.sync, tokenOf(result)));
+  const token = tokenOf(result);
+  ctx.onSaved(indexMutationOf(id, composed.sync, token));
   if (composed.after.length > 0) {
     await ctx.background.add(writeItems(ctx, composed.after), "Removing what is not used any more");
   }
-  return true;
+  return token;
 }
 
 /** Removes the side items of a write that was refused: nothing refers to them. */

@@ -1,6 +1,7 @@
 // An open database as the server sees it: every floor of it, its numbers, and its end. How it is put
 // together: open-database.ts.
 
+import type { PrincipalStore } from "../access/ports.ts";
 import { isTidegateError } from "../base/errors.ts";
 import type { Log } from "../base/log.ts";
 import type { Bucket } from "../bucket/bucket.ts";
@@ -66,6 +67,10 @@ export class OpenDatabase implements Database {
 
   get settings(): DatabaseSettings {
     return this.#parts.live.current;
+  }
+
+  get principals(): PrincipalStore {
+    return this.documents.principals;
   }
 
   get lookup() {

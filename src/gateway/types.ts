@@ -1,5 +1,6 @@
 // A gateway and its databases, put together from the floors below. The server sees only this.
 
+import type { PrincipalStore } from "../access/ports.ts";
 import type { Bucket } from "../bucket/bucket.ts";
 import type { Branches } from "../clock/branches.ts";
 import type { LookupMap, StableClock } from "../controller/ports.ts";
@@ -40,6 +41,8 @@ export interface Database {
   readonly settings: DatabaseSettings;
   readonly bucket: Bucket;
   readonly documents: DocumentStore;
+  /** The documents of users and roles. */
+  readonly principals: PrincipalStore;
   readonly changes: ChangesEngine;
   readonly index: IndexReader;
   readonly stable: StableClock;

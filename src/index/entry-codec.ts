@@ -5,15 +5,18 @@
 //   entry = head 1 | [vb - vbFrom varint, when the range has several vbuckets]
 //         | seq - seqFrom varint
 //         | [branch varint] | [seq - supersedes zigzag varint] | doc id: length varint, UTF-8
-//         | rev id | [channels: count varint, hashes of 4 bytes; in sequence documents only]
+//         | rev id | [grants: see grant-codec.ts; in pseudo-channels only]
+//         | [channels: count varint, hashes of 4 bytes; in sequence documents only]
 //   head  = flags (bits 0-2) | 8 a branch follows | 16 supersedes follows | 32 the rev id is text
+//         | 64 grants follow
 //   rev   = generation varint, 16 bytes of hash | text: length varint, UTF-8
 
 import { Buffer } from "node:buffer";
 import { assert } from "../base/assert.ts";
 import { MalformedBytes } from "../clock/bytes.ts";
+import { packGrants, unpackGrants } from "./grant-codec.ts";
 import { PackReader, PackWriter } from "./pack.ts";
-import type { Entry } from "./types.ts";
+import { type Entry, EntryFlag, type Grant } from "./types.ts";
 
 /** The vbuckets `[vbFrom, vbTo)` and sequences `[seqFrom, seqTo)` that a document covers. */
 export interface Range {
@@ -27,7 +30,8 @@ const FLAGS = 0x07;
 const HAS_BRANCH = 0x08;
 const HAS_SUPERSEDES = 0x10;
 const TEXT_REV = 0x20;
-const RESERVED = 0xc0;
+const HAS_GRANTS = 0x40;
+const RESERVED = 0x80;
 
 const HASH_BYTES = 16;
 const HASH_DIGITS = 32;
@@ -91,6 +95,7 @@ export interface Place {
   readonly branch: number;
   readonly flags: number;
   readonly supersedes: number;
+  readonly grants?: readonly Grant[];
 }
 
 /** Writes one entry. `channels`: the hashes, in sequence documents. */
@@ -101,19 +106,21 @@ export function packEntry(
   identity: Identity,
   channels?: readonly number[],
 ): void {
-  const { vb, seq, branch, flags, supersedes } = place;
+  const { vb, seq, branch, flags, supersedes, grants } = place;
   assert(vb >= range.vbFrom && vb < range.vbTo, "an entry's vbucket is outside its document");
   assert(seq >= range.seqFrom && seq < range.seqTo, "an entry's seq is outside its document");
   let head = flags & FLAGS;
   if (branch > 0) head |= HAS_BRANCH;
   if (supersedes > 0) head |= HAS_SUPERSEDES;
   if (identity.textRev) head |= TEXT_REV;
+  if (grants !== undefined) head |= HAS_GRANTS;
   writer.byte(head);
   if (range.vbTo - range.vbFrom > 1) writer.varint(vb - range.vbFrom);
   writer.varint(seq - range.seqFrom);
   if (branch > 0) writer.varint(branch);
   if (supersedes > 0) writer.varint(zigzag(seq - supersedes));
   writer.raw(identity.bytes);
+  if (grants !== undefined) packGrants(writer, seq, grants);
   if (channels === undefined) return;
   writer.varint(channels.length);
   for (const hash of channels) writer.uint32(hash);
@@ -201,6 +208,7 @@ export class EntryTable {
       reader.varint();
       reader.skip(HASH_BYTES);
     }
+    if (head & HAS_GRANTS) reader.skip(reader.varint());
     if (this.#withChannels) reader.skip(reader.varint() * 4);
   }
 
@@ -238,7 +246,9 @@ export class EntryTable {
     const docId = reader.text();
     const revId = head & TEXT_REV ? reader.text() : unpackRev(reader);
     const flags = head & FLAGS;
-    return { vb: this.vb[index]!, seq, branch, flags, docId, revId, supersedes };
+    const entry = { vb: this.vb[index]!, seq, branch, flags, docId, revId, supersedes };
+    if ((head & HAS_GRANTS) === 0) return entry;
+    return { ...entry, flags: flags | EntryFlag.grants, grants: unpackGrants(reader, seq) };
   }
 
   /** The hashes of the channels of record `index`. */
@@ -253,6 +263,7 @@ export class EntryTable {
       reader.varint();
       reader.skip(HASH_BYTES);
     }
+    if (this.#head[index]! & HAS_GRANTS) reader.skip(reader.varint());
     const hashes = new Array<number>(reader.varint());
     for (let i = 0; i < hashes.length; i++) hashes[i] = reader.uint32();
     return hashes;

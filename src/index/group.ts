@@ -22,6 +22,7 @@ import {
   sequenceHeader,
 } from "./list-codec.ts";
 import { PackWriter } from "./pack.ts";
+import { pseudoChannel } from "./pseudo-channel.ts";
 import {
   addressOf,
   type BlockAddress,
@@ -384,6 +385,10 @@ export function memberOf(
       supersedes: 0,
     };
     add(removal.channel, entry);
+  }
+  for (const { principal, grants } of mutation.grants ?? []) {
+    // It is no change of the document: neither a deletion nor a conflict.
+    add(pseudoChannel(principal), { ...record, flags: EntryFlag.grants, grants });
   }
   return { mutation, record, entries, hashes };
 }

@@ -127,10 +127,13 @@ function entryLines(frames: readonly Frame[], range: Range, withChannels: boolea
 }
 
 function entryText(entry: Entry): string {
-  const { vb, seq, branch, flags, docId, revId, supersedes } = entry;
+  const { vb, seq, branch, flags, docId, revId, supersedes, grants } = entry;
   const words = Object.entries(EntryFlag).flatMap(([name, bit]) => (flags & bit ? [name] : []));
   if (branch > 0) words.push(`branch ${branch}`);
   if (supersedes > 0) words.push(`supersedes ${supersedes}`);
+  for (const { kind, name, from, until } of grants ?? []) {
+    words.push(`${kind} ${JSON.stringify(name)} from ${from}${until > 0 ? ` until ${until}` : ""}`);
+  }
   const tail = words.length > 0 ? ` (${words.join(", ")})` : "";
   return `${vb}.${seq} ${JSON.stringify(docId)} ${revId || "-"}${tail}`;
 }

@@ -1,6 +1,7 @@
 // The check that the index is the pure function of the documents that it is to be: it is computed
 // again from the feed and compared, superseded entries aside. For an index at rest.
 
+import { isDeepStrictEqual } from "node:util";
 import type { Bucket } from "../bucket/bucket.ts";
 import type { FailoverEntry, FeedMutation } from "../bucket/feed.ts";
 import type { SeqVector } from "../bucket/vbucket.ts";
@@ -8,6 +9,7 @@ import type { Clock } from "../clock/tick.ts";
 import { Interval, type Stripe, stripesOf } from "./interval.ts";
 import { MAX_DIFFERENCES, VERIFY_STRIPE_MUTATIONS } from "./limits.ts";
 import type { Index } from "./open.ts";
+import { pseudoChannel } from "./pseudo-channel.ts";
 import { channelHash } from "./shape.ts";
 import { ALL_CHANNEL, type Entry, EntryFlag, type IndexMutation } from "./types.ts";
 import { unlistedBlocks } from "./unlisted.ts";
@@ -15,7 +17,10 @@ import { unlistedBlocks } from "./unlisted.ts";
 /** What the index must say of a mutation of the feed. */
 export interface ExpectedMutation {
   readonly mutation: IndexMutation;
-  /** Removals up to this seq may be in the index although the document has forgotten them. */
+  /**
+   * Removals and withdrawn grants up to this seq may be in the index although the document has
+   * forgotten them.
+   */
   readonly forgottenUpTo?: number;
 }
 
@@ -142,6 +147,9 @@ class Verifier {
         const removed = removal.flags | EntryFlag.removed;
         add(channel, { ...record, ...removal, flags: removed, supersedes: 0 });
       }
+      for (const { principal, grants } of mutation.grants ?? []) {
+        add(pseudoChannel(principal), { ...record, flags: EntryFlag.grants, grants });
+      }
     }
     return channels;
   }
@@ -172,7 +180,8 @@ class Verifier {
       // A purged document has no revision any more; what was said of it before stays as it was.
       const purged = newest?.mutation.revId === "" && found.seq < newest.mutation.seq;
       const removed = (found.flags & EntryFlag.removed) !== 0;
-      const forgotten = removed && found.seq <= (newest?.forgottenUpTo ?? 0);
+      const mayBeForgotten = removed || (found.flags & EntryFlag.grants) !== 0;
+      const forgotten = mayBeForgotten && found.seq <= (newest?.forgottenUpTo ?? 0);
       if (!purged && !forgotten) {
         this.#differ("extra", channel, `${text(found)} is in the index, but of no document`);
       }
@@ -183,7 +192,8 @@ class Verifier {
       found.seq === seq &&
       found.revId === revId &&
       found.flags === flags &&
-      found.supersedes === supersedes;
+      found.supersedes === supersedes &&
+      isDeepStrictEqual(found.grants, wanted.grants);
     if (!same) {
       this.#differ("different", channel, `expected ${text(wanted)}, found ${text(found)}`);
     }
@@ -197,6 +207,7 @@ class Verifier {
       const hashes = new Set(recorded[i]);
       const left = mutation.removals.filter(({ seq }) => seq === mutation.seq);
       const channels = [...mutation.channels, ...left.map(({ channel }) => channel)];
+      for (const { principal } of mutation.grants ?? []) channels.push(pseudoChannel(principal));
       const absent = channels.filter((channel) => !hashes.has(channelHash(channel)));
       if (recorded[i] === undefined || absent.length > 0) {
         const what = recorded[i] ? `does not name ${absent.join(", ")}` : "is missing";

@@ -4,27 +4,12 @@
 import path from "node:path";
 import { silentLog } from "../../src/base/log.ts";
 import { openEmbeddedBucket } from "../../src/bucket/embedded/embedded-bucket.ts";
-import { isDocumentKey } from "../../src/documents/document-id.ts";
-import { classify } from "../../src/documents/load.ts";
-import { indexMutationOf, unversionedMutationOf } from "../../src/documents/sync-metadata.ts";
+import { describeMutation } from "../../src/documents/describe.ts";
 import { openIndex } from "../../src/index/open.ts";
-import { type MutationOf, type Verification, verifyIndex } from "../../src/index/verify.ts";
+import { type Verification, verifyIndex } from "../../src/index/verify.ts";
 import { systemRandom } from "../../src/runtime/random.ts";
 import { systemTime } from "../../src/runtime/time.ts";
 import type { Target } from "../harness/target.ts";
-
-/** What the index is to say of a mutation, from the mutation alone. */
-const mutationOf: MutationOf = (mutation, vbuuid) => {
-  if (!isDocumentKey(mutation.key)) return undefined;
-  const token = { vb: mutation.vb, seq: mutation.seq, vbuuid };
-  const found = classify(mutation.key, mutation);
-  if (found.kind !== "version") return { mutation: unversionedMutationOf(mutation.key, token) };
-  const { sync } = found.version;
-  return {
-    mutation: indexMutationOf(mutation.key, sync, token),
-    forgottenUpTo: sync.leftForgotten,
-  };
-};
 
 /** Throws when the index of `database` is not what its documents say. Nobody may be writing. */
 export async function checkIndex(target: Target, database: string): Promise<Verification> {
@@ -39,7 +24,7 @@ export async function checkIndex(target: Target, database: string): Promise<Veri
   try {
     const { index: collection, vbuckets } = bucket;
     const index = await openIndex({ collection, vbuckets, time, log: silentLog });
-    const found = await verifyIndex(index, bucket, mutationOf);
+    const found = await verifyIndex(index, bucket, describeMutation);
     if (found.differing > 0) {
       const named = found.differences.slice(0, 5).map((one) => `${one.kind} ${one.message}`);
       const ids = new Set(named.flatMap((text) => /"docId":"([^"]+)"/.exec(text)?.[1] ?? []));

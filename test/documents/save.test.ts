@@ -6,7 +6,7 @@ import type { JsonObject } from "../../src/base/json.ts";
 import { DEFAULT_LIMITS } from "../../src/documents/limits.ts";
 import type { SyncFunction, SyncInput } from "../../src/documents/sync-port.ts";
 import { EMPTY_SYNC_RESULT } from "../../src/documents/sync-port.ts";
-import { FREE_GUEST } from "../../src/documents/types.ts";
+import { ADMIN, FREE_GUEST } from "../../src/documents/types.ts";
 import { EntryFlag } from "../../src/index/types.ts";
 import { type Bench, codeOf, GUEST, openBench, parsed } from "./harness.ts";
 
@@ -333,8 +333,14 @@ describe("the sync function", () => {
       roles: [{ user: "ann", roles: ["staff"] }],
       requires: [{ kind: "admin" as const }, { kind: "user" as const, names: ["ann"] }],
     }));
-    await store.put(GUEST, "granting", {});
-    const { _sync } = (await store.raw("granting")) as { _sync: { tree: unknown[][] } };
+    await store.put(ADMIN, "granting", {});
+    const { _sync } = (await store.raw("granting")) as {
+      _sync: { tree: unknown[][]; gr: unknown };
+    };
+    expect(_sync.gr).toEqual([
+      ["role:staff", [0, "a", 0], [0, "b", 0]],
+      ["user:ann", [1, "staff", 0]],
+    ]);
     expect(_sync.tree[0]![3]).toEqual({
       ch: ["a"],
       acc: [["role:staff", "a", "b"]],

@@ -179,7 +179,7 @@ describe("left channels", () => {
     const version = wander(LEFT_CHANNELS_KEPT + 50, (i) => i - 1);
     expect(version.left.length).toBe(LEFT_CHANNELS_KEPT);
     expect(version.left[0]!.channel).toBe("room-50");
-    expect(version.leftForgotten).toBe(50);
+    expect(version.forgottenUpTo).toBe(50);
     const behind = wander(LEFT_CHANNELS_KEPT + 50, () => 10);
     expect(behind.left.length).toBe(LEFT_CHANNELS_KEPT + 50 - 1 - 9);
     expect(behind.left[0]!.channel).toBe("room-10");

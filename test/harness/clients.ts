@@ -111,6 +111,7 @@ function comparable(document: PouchDocument): unknown {
 export async function contentsOf(database: PouchDB): Promise<Contents> {
   const { results } = await database.changes({ since: 0, style: "all_docs" });
   const contents: Contents = new Map();
+  const seen = new Map<string, string>();
   for (let from = 0; from < results.length; from += CONTENTS_PAGE) {
     const page = results.slice(from, from + CONTENTS_PAGE);
     const { rows } = await database.allDocs({
@@ -121,8 +122,11 @@ export async function contentsOf(database: PouchDB): Promise<Contents> {
     for (const [index, change] of page.entries()) {
       const row = rows[index];
       if (!row || row.error) throw new Error(`${change.id} is in the changes, not in _all_docs`);
-      if (contents.has(change.id)) throw new Error(`${change.id} came twice`);
       const leaves = change.changes.map(({ rev }) => rev).sort();
+      // Between two pages it may have changed again; the same state must not come twice.
+      const before = seen.get(change.id);
+      if (before === leaves.join()) throw new Error(`${change.id} came twice`);
+      seen.set(change.id, leaves.join());
       const winner = row.value.deleted
         ? { deleted: row.value.rev }
         : comparable(row.doc as PouchDocument);

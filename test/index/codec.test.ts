@@ -31,7 +31,7 @@ import {
 } from "../../src/index/list-codec.ts";
 import { PackWriter } from "../../src/index/pack.ts";
 import { SequenceGrid } from "../../src/index/shape.ts";
-import type { Entry } from "../../src/index/types.ts";
+import { type Entry, EntryFlag, type Grant } from "../../src/index/types.ts";
 
 const rev = fc.oneof(
   fc
@@ -62,6 +62,32 @@ const ranges: fc.Arbitrary<Range> = fc
     seqTo: (tile + 1) * 2 ** seqBits,
   }));
 
+/** A pseudo-channel's entry: the same with spans that begin and end at or before its seq. */
+function withGrants(
+  { entry, channels }: { entry: Entry; channels: number[] },
+  spans: readonly { role: boolean; name: string; from: number; until: number }[] | undefined,
+): { entry: Entry; channels: number[] } {
+  if (spans === undefined) return { entry, channels };
+  const grants = spans.map(({ role, name, from, until }): Grant => {
+    const kind = role ? "role" : "channel";
+    return { kind, name, from: from % (entry.seq + 1), until: until % (entry.seq + 1) };
+  });
+  return { entry: { ...entry, flags: entry.flags | EntryFlag.grants, grants }, channels };
+}
+
+const grantsOf = fc.option(
+  fc.array(
+    fc.record({
+      role: fc.boolean(),
+      name: fc.string({ unit: "grapheme", maxLength: 100 }),
+      from: fc.nat(),
+      until: fc.oneof(fc.constant(0), fc.nat()),
+    }),
+    { maxLength: 4 },
+  ),
+  { nil: undefined },
+);
+
 function entriesIn(range: Range): fc.Arbitrary<{ entry: Entry; channels: number[] }[]> {
   const one = fc.record({
     entry: fc.record({
@@ -75,7 +101,8 @@ function entriesIn(range: Range): fc.Arbitrary<{ entry: Entry; channels: number[
     }),
     channels: fc.array(fc.integer({ min: 0, max: 2 ** 32 - 1 }), { maxLength: 5 }),
   });
-  return fc.array(one, { maxLength: 20 });
+  const line = fc.tuple(one, grantsOf).map(([entry, spans]) => withGrants(entry, spans));
+  return fc.array(line, { maxLength: 20 });
 }
 
 const chunks = ranges.chain((range) =>
@@ -103,6 +130,7 @@ describe("entries", () => {
     fc.assert(
       fc.property(chunks, fc.uint8Array({ maxLength: 5 }), ({ range, lines, isSequences }, pad) => {
         fc.pre(lines.every(({ entry }) => well(entry.docId) && well(entry.revId)));
+        fc.pre(lines.every(({ entry }) => entry.grants?.every(({ name }) => well(name)) ?? true));
         const chunk = packChunk(range, lines, isSequences);
         const bytes = Buffer.concat([pad, chunk, pad]);
         const span = [pad.length, pad.length + chunk.length] as const;

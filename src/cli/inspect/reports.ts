@@ -7,13 +7,13 @@ import { vbucketOf } from "../../bucket/vbucket.ts";
 import { inspectClock, inspectPosition, inspectTick, inspectTicks } from "../../clock/inspect.ts";
 import { parseSequence } from "../../clock/sequence.ts";
 import type { Tick } from "../../clock/tick.ts";
-import { isDocumentKey } from "../../documents/document-id.ts";
+import { describeMutation } from "../../documents/describe.ts";
 import { classify } from "../../documents/load.ts";
 import { SYNC_ATTRIBUTE } from "../../documents/sync-codec.ts";
-import { indexMutationOf, unversionedMutationOf } from "../../documents/sync-metadata.ts";
+import { indexMutationOf } from "../../documents/sync-metadata.ts";
 import { describeDocument, isIndexKey } from "../../index/inspect.ts";
 import { ALL_CHANNEL, type Entry, EntryFlag } from "../../index/types.ts";
-import { type MutationOf, type Verification, verifyIndex } from "../../index/verify.ts";
+import { type Verification, verifyIndex } from "../../index/verify.ts";
 import type { Opened } from "./open.ts";
 
 /** Keys that are listed, or documents of the index that are described, at most. */
@@ -152,18 +152,7 @@ export function reportTicks({ ticks }: Opened, from: string | undefined, limit: 
   return inspectTicks(ticks, { from: sequence.tick, limit });
 }
 
-/** The documents' own pure function: what the index must say of a mutation. */
-const mutationOf: MutationOf = (mutation, vbuuid) => {
-  if (!isDocumentKey(mutation.key)) return undefined;
-  const token = { vb: mutation.vb, seq: mutation.seq, vbuuid };
-  const found = classify(mutation.key, mutation);
-  if (found.kind !== "version") return { mutation: unversionedMutationOf(mutation.key, token) };
-  const { sync } = found.version;
-  const expected = indexMutationOf(mutation.key, sync, token);
-  return { mutation: expected, forgottenUpTo: sync.leftForgotten };
-};
-
 /** Computes the index again from the documents, and compares. Nothing may be written meanwhile. */
 export function reportCheck({ index, bucket }: Opened): Promise<Verification> {
-  return verifyIndex(index, bucket, mutationOf);
+  return verifyIndex(index, bucket, describeMutation);
 }

@@ -61,13 +61,16 @@ export class PipelinedClient {
     return answer as Frame;
   }
 
-  /** As `send` for requests answered by several frames: `more` says whether another one follows. */
+  /**
+   * As `send` for requests answered by several frames: `more` says whether another one follows.
+   * Not repeated when the answer broke off: what was sent of it may not come again.
+   */
   sendForMany(
     vb: number,
     parts: FrameParts,
     more: (frame: Frame) => boolean,
   ): Promise<readonly Frame[]> {
-    return this.#deliver(vb, parts, true, more);
+    return this.#deliver(vb, parts, false, more);
   }
 
   async #deliver(
