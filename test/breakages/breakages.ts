@@ -251,8 +251,8 @@ const fenced: Breakage[] = [
         replace: '{ op: "upsert", key, value };',
       },
     ],
-    test: "test/simulation/simulation.test.ts",
-    fails: "keeps every invariant",
+    test: "test/controller/ownership.test.ts",
+    fails: "a stale owner cannot move the clock",
   },
 ];
 
@@ -268,7 +268,7 @@ const branchSafe: Breakage[] = [
       },
     ],
     test: "test/index/branches.test.ts",
-    fails: "entries of a dead branch are served by nobody",
+    fails: "a second rollback below the first",
   },
   {
     invariant: "8 Branch-safe",

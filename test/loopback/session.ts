@@ -42,6 +42,8 @@ export class Session {
   readonly #closed: () => void;
   #scram: ScramServer | undefined;
   #loggedIn = false;
+  /** The connection was cut in the middle of a frame. */
+  #cut = false;
   #bucketSelected = false;
   #producer: DcpProducer | undefined;
   readonly #scans = new RangeScans();
@@ -84,19 +86,21 @@ export class Session {
 
   /** Writes a frame, as far as the faults let it. Gives whether the socket takes more. */
   send(parts: FrameParts): boolean {
-    const bytes = encodeFrame(parts);
+    return this.write(encodeFrame(parts));
+  }
+
+  /** Writes frames that are encoded already. Gives whether the socket takes more. */
+  write(bytes: Buffer): boolean {
+    if (this.#cut) return false;
     const { faults } = this.node;
     if (faults.cutAfterBytes < bytes.length) {
+      // Nothing may follow: it would be read as the rest of the frame that was cut.
+      this.#cut = true;
       this.#socket.write(bytes.subarray(0, faults.cutAfterBytes), () => this.#socket.destroy());
       faults.cutAfterBytes = Number.POSITIVE_INFINITY;
       return false;
     }
     faults.cutAfterBytes -= bytes.length;
-    return this.#socket.write(bytes);
-  }
-
-  /** Writes frames that are encoded already. Gives whether the socket takes more. */
-  write(bytes: Buffer): boolean {
     return this.#socket.write(bytes);
   }
 

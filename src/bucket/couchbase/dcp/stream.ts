@@ -120,6 +120,14 @@ export class DcpStream {
     this.#state = "wanting";
   }
 
+  /** What came beyond `position` never reached the consumer, and is to come again. */
+  rewind(position: StreamPosition): void {
+    assert(this.#state === "wanting", `A ${this.#state} stream is not rewound.`);
+    assert(position.vb === this.vb, "A stream is rewound in its own vbucket.");
+    assert(position.seq <= this.#position.seq, "A stream is never rewound forward.");
+    this.#position = position;
+  }
+
   /** The connection or the vbucket's place was lost: to be requested again from the position. */
   interrupted(): void {
     if (this.#state === "requested" || this.#state === "streaming") this.#state = "wanting";
@@ -220,10 +228,11 @@ export function parseFailoverLog(value: Buffer): FailoverEntry[] {
   }
   const log: FailoverEntry[] = [];
   for (let at = 0; at < value.length; at += 16) {
-    log.push({
-      vbuuid: value.subarray(at, at + 8).toString("hex"),
-      seq: Number(value.readBigUInt64BE(at + 8)),
-    });
+    const seq = Number(value.readBigUInt64BE(at + 8));
+    if (!Number.isSafeInteger(seq)) {
+      throw new TidegateError("corrupt", "A failover log names a sequence number over 2^53-1.");
+    }
+    log.push({ vbuuid: value.subarray(at, at + 8).toString("hex"), seq });
   }
   return log;
 }
