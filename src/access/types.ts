@@ -2,6 +2,7 @@
 // which clock. What does not live here: how it is found out (the other files of this folder).
 
 import type { Clock } from "../clock/tick.ts";
+import { pseudoChannel } from "../index/pseudo-channel.ts";
 
 /**
  * What one principal may see, by DESIGN part 6: one predicate over channel and clock. It is kept up
@@ -23,11 +24,23 @@ export interface Access {
   at(clock: Clock): ReadonlySet<string>;
   /** The channels visible at the newest stable clock. */
   now(): ReadonlySet<string>;
+  /**
+   * The channels visible at `from`, at `to`, and as far as is known all the time in between. Where
+   * that is not certain a channel is left out: whoever reads it reads again what it has.
+   */
+  heldThrough(from: Clock, to: Clock): ReadonlySet<string>;
   /** The pseudo-channels on which this access depends: the user's own and its roles', now. */
   watched(): readonly string[];
+  /**
+   * Resolves when everything in the newest stable clock of this node is taken in. To be awaited
+   * before one of the others is asked; costs next to nothing when nothing has changed. Rejects as
+   * reads of the index do: nobody must go on with what was known before.
+   */
+  refresh(): Promise<void>;
 }
 
 const NOTHING_WATCHED: readonly string[] = [];
+const REFRESHED = Promise.resolve();
 const ALL: ReadonlySet<string> = new Set(["*", "!"]);
 
 /** The access of administrators: everything, at every clock. */
@@ -38,7 +51,9 @@ export const FULL_ACCESS: Access = {
   hasRole: () => true,
   at: () => ALL,
   now: () => ALL,
+  heldThrough: () => ALL,
   watched: () => NOTHING_WATCHED,
+  refresh: () => REFRESHED,
 };
 
 /**
@@ -55,6 +70,15 @@ export function fixedAccess(channels: readonly string[]): Access {
     hasRole: () => false,
     at: () => seen,
     now: () => seen,
+    heldThrough: () => seen,
     watched: () => NOTHING_WATCHED,
+    refresh: () => REFRESHED,
   };
+}
+
+/** The roles among the principals on which `access` depends: names without `role:`. */
+export function rolesOf(access: Access): string[] {
+  const mark = pseudoChannel("role:");
+  const roles = access.watched().filter((channel) => channel.startsWith(mark));
+  return roles.map((channel) => channel.slice(mark.length)).sort();
 }
