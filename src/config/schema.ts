@@ -105,6 +105,8 @@ export const configSchema = z.strictObject({
     .default("embedded"),
   couchbase: couchbaseSchema.prefault({}),
   /** HOST:PORT of the listener for clients. */
+  /** Whether mutations wait on the feed until the disks of all their copies have them. */
+  rollbackMitigation: z.boolean().default(false),
   public: address.default("127.0.0.1:4984"),
   /** HOST:PORT of the listener for administration: no credentials, so on loopback only. */
   admin: address.default("127.0.0.1:4985"),

@@ -39,6 +39,7 @@ describe("settings", () => {
         durability: "majority",
         indexTraffic: "pipelined",
         feedBufferBytes: 10 * 1024 * 1024,
+        rollbackMitigation: false,
         connectTimeoutMs: 5000,
         operationTimeoutMs: 10_000,
       },

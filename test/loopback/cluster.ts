@@ -3,6 +3,7 @@
 
 import type { AddressInfo } from "node:net";
 import type { EmbeddedBucket } from "../../src/bucket/embedded/embedded-bucket.ts";
+import { Disks } from "./disks.ts";
 import { LoopbackNode } from "./node.ts";
 import type { Backfill } from "./preload.ts";
 
@@ -22,29 +23,38 @@ export class LoopbackCluster {
   readonly nodes: LoopbackNode[] = [];
   /** vbucket -> index of the node that is active for it. */
   readonly active: Int32Array;
+  /** vbucket -> indexes of the nodes that have a replica. */
+  readonly replicas: number[][];
+  readonly disks = new Disks();
   revision = 1;
   /** For benchmarks: what DCP streams from the beginning are answered with. */
   backfills: { readonly withBody: Backfill[]; readonly withoutBody: Backfill[] } | undefined;
 
-  private constructor(bucket: EmbeddedBucket, user: LoopbackUser) {
+  readonly #replicaCount: number;
+
+  private constructor(bucket: EmbeddedBucket, user: LoopbackUser, replicaCount: number) {
     this.bucket = bucket;
     this.user = user;
+    this.#replicaCount = replicaCount;
     this.active = new Int32Array(bucket.vbuckets);
+    this.replicas = Array.from(this.active, () => []);
   }
 
   /** Starts `nodes` nodes on free ports; vbuckets are dealt out in turn. */
   static async start(
     bucket: EmbeddedBucket,
-    options: { nodes?: number; user?: LoopbackUser } = {},
+    options: { nodes?: number; replicas?: number; user?: LoopbackUser } = {},
   ): Promise<LoopbackCluster> {
     const user = options.user ?? { username: "gateway", password: "secret password" };
-    const cluster = new LoopbackCluster(bucket, user);
+    const cluster = new LoopbackCluster(bucket, user, options.replicas ?? 0);
     const nodes = options.nodes ?? 1;
     for (let at = 0; at < nodes; at++) {
       cluster.nodes.push(await LoopbackNode.listen(cluster, at));
     }
     cluster.active.forEach((_, vb) => {
       cluster.active[vb] = vb % nodes;
+      const places = Array.from({ length: options.replicas ?? 0 }, (_, n) => (vb + n + 1) % nodes);
+      cluster.replicas[vb] = places;
     });
     return cluster;
   }
@@ -87,9 +97,12 @@ export class LoopbackCluster {
       clusterCapabilities: {},
       vBucketServerMap: {
         hashAlgorithm: "CRC",
-        numReplicas: 0,
+        numReplicas: this.#replicaCount,
         serverList: ports.map((port) => `127.0.0.1:${port}`),
-        vBucketMap: [...this.active].map((node) => [node]),
+        vBucketMap: [...this.active].map((node, vb) => {
+          const missing = this.#replicaCount - this.replicas[vb]!.length;
+          return [node, ...this.replicas[vb]!, ...Array.from({ length: missing }, () => -1)];
+        }),
       },
     });
   }
@@ -112,10 +125,23 @@ export class LoopbackCluster {
   move(vbs: Iterable<number>, to: number): void {
     const moved: number[] = [];
     for (const vb of vbs) {
-      if (this.active[vb] === to) continue;
+      const from = this.active[vb]!;
+      if (from === to) continue;
       this.active[vb] = to;
+      this.replicas[vb] = this.replicas[vb]!.map((node) => (node === to ? from : node));
       moved.push(vb);
     }
+    this.#publish(moved);
+  }
+
+  /** Failover: the replica at node `to` becomes active for `vb`, and has no replica for now. */
+  failOver(vb: number, to: number): void {
+    this.active[vb] = to;
+    this.replicas[vb] = this.replicas[vb]!.filter((node) => node !== to);
+    this.#publish([vb]);
+  }
+
+  #publish(moved: readonly number[]): void {
     this.revision++;
     for (const node of this.nodes) {
       node.vbucketsMoved(moved);

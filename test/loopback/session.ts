@@ -164,6 +164,9 @@ export class Session {
     if (!this.#bucketSelected) return { vbOrStatus: Status.noBucket };
     if (frame.opcode === Opcode.collectionsGetManifest) return { value: manifest(), dataType: 1 };
     if (frame.opcode === Opcode.collectionsGetId) return collectionId(frame);
+    if (frame.opcode === Opcode.observeSeqno) {
+      return this.node.cluster.disks.report(this.node, frame);
+    }
     if (frame.opcode === Opcode.stat) return itemCounts(this.node);
     if (isKeyValue(frame.opcode) || isRangeScan(frame.opcode)) return this.#keyValue(frame);
     return this.#dcp(frame);

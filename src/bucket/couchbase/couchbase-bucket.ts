@@ -48,6 +48,8 @@ export interface CouchbaseBucketOptions {
   /** The index's traffic over our own connections (default), or by the SDK, for comparison. */
   readonly indexTraffic?: "pipelined" | "sdk";
   readonly dcp?: Partial<DcpSettings>;
+  /** Hold back on the feed what is not on the disks of all copies; not unless said. */
+  readonly rollbackMitigation?: boolean;
   readonly connectTimeoutMs?: number;
   readonly operationTimeoutMs?: number;
   readonly time: Time;
@@ -199,6 +201,7 @@ export class CouchbaseBucket implements Bucket {
       time,
       random,
       log,
+      ...(options.rollbackMitigation ? { mitigation: pool } : {}),
     });
   }
 
@@ -214,6 +217,8 @@ export class CouchbaseBucket implements Bucket {
       kv_retries: retries,
       kv_moved_vbuckets: movedVbuckets,
       kv_ambiguous: ambiguous,
+      feed_held_events: this.feed.held.events,
+      feed_held_bytes: this.feed.held.bytes,
       nodes: this.#parts.topology.map.nodes.length,
       cluster_map_revision: this.#parts.topology.map.revision,
     };

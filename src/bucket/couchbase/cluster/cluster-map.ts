@@ -17,6 +17,7 @@ const schema = z.object({
     )
     .optional(),
   vBucketServerMap: z.object({
+    numReplicas: z.number().int().min(0).optional(),
     serverList: z.array(z.string()),
     vBucketMap: z.array(z.array(z.number().int())).max(MAX_VBUCKETS),
     vBucketMapForward: z.array(z.array(z.number().int())).max(MAX_VBUCKETS).optional(),
@@ -35,6 +36,8 @@ export interface ClusterMap {
   readonly epoch: number;
   readonly revision: number;
   readonly nodes: readonly ClusterNode[];
+  /** Replicas that the bucket is to have; some may not exist now. */
+  readonly replicaCount: number;
   /** vbucket -> index into `nodes` of its active copy; -1 while it has none. */
   readonly active: Int32Array;
   /** vbucket -> indexes into `nodes` of its replicas, those that exist. */
@@ -84,6 +87,7 @@ export function parseClusterMap(text: string, peerHost: string, tls: boolean): C
     epoch: revEpoch ?? 0,
     revision: rev,
     nodes,
+    replicaCount: vBucketServerMap.numReplicas ?? 0,
     active: Int32Array.from(rows, ([active]) => (known(active) ? active : -1)),
     replicas: rows.map((row) => row.slice(1).filter(known)),
   };

@@ -107,9 +107,19 @@ export class CouchbaseFeed implements Feed {
   }
 
   open(positions: readonly StreamPosition[], options: FeedOptions = {}): FeedReader {
+    for (const reader of this.#readers) if (reader.closed) this.#readers.delete(reader);
     const reader = new DcpFeedReader(this.#parts, positions, options);
     this.#readers.add(reader);
     return reader;
+  }
+
+  /** Events that rollback mitigation holds back now, and the bytes of their frames. */
+  get held(): { readonly events: number; readonly bytes: number } {
+    const held = [...this.#readers].filter((reader) => !reader.closed).map(({ held }) => held);
+    return {
+      events: held.reduce((sum, { events }) => sum + events, 0),
+      bytes: held.reduce((sum, { bytes }) => sum + bytes, 0),
+    };
   }
 
   close(): void {

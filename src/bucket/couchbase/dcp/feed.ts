@@ -11,7 +11,10 @@ import type { FeedEvent, FeedOptions, FeedReader, StreamPosition } from "../../f
 import { type ClusterNode, nodeName } from "../cluster/cluster-map.ts";
 import type { Topology } from "../cluster/topology.ts";
 import type { Connector } from "../connection/connector.ts";
+import type { NodePool } from "../kv/node-pool.ts";
+import { type HeldEvent, HeldEvents } from "./held-events.ts";
 import { NodeConsumer } from "./node-consumer.ts";
+import { PersistenceWatch } from "./persistence.ts";
 import {
   type DcpSettings,
   MAX_EVENTS_PER_READ,
@@ -28,6 +31,8 @@ export interface DcpFeedParts {
   readonly time: Time;
   readonly random: Random;
   readonly log: Log;
+  /** Rollback mitigation: whom to ask for what is on the disks. Undefined: it is off. */
+  readonly mitigation?: NodePool;
 }
 
 interface QueuedEvents {
@@ -44,6 +49,9 @@ export class DcpFeedReader implements FeedReader {
   readonly #consumers = new Map<string, NodeConsumer>();
   /** Streams that wait for the next assignment to nodes. */
   #homeless = new Set<DcpStream>();
+  /** With rollback mitigation: what waits for the disks, and who asks for these. */
+  readonly #held: HeldEvents<NodeConsumer> | undefined;
+  readonly #persistence: PersistenceWatch<NodeConsumer> | undefined;
   #queue: QueuedEvents[] = [];
   /** Where in the first element of the queue the next `read` begins. */
   #queueOffset = 0;
@@ -67,6 +75,14 @@ export class DcpFeedReader implements FeedReader {
       this.#streams.set(position.vb, stream);
       this.#homeless.add(stream);
     }
+    const { mitigation: pool } = parts;
+    if (pool !== undefined) {
+      this.#held = new HeldEvents(positions);
+      this.#persistence = new PersistenceWatch({ ...parts, pool }, this.#held, {
+        onReleased: (held) => this.#released(held),
+        onBranchLeft: (vb) => this.#branchLeft(vb),
+      });
+    }
     this.#stopListening = parts.topology.onChange(() => this.#assignSoon(0));
     this.#assignSoon(0);
   }
@@ -88,13 +104,24 @@ export class DcpFeedReader implements FeedReader {
     const stream = this.#streams.get(position.vb);
     assert(stream !== undefined, `Vbucket ${position.vb} is not of this feed.`);
     stream.restart(position);
+    this.#held?.restart(position);
     this.#homeless.add(stream);
     this.#assignSoon(0);
+  }
+
+  get closed(): boolean {
+    return this.#closed;
+  }
+
+  /** Events held back until all copies have them on disk, and the bytes of their frames. */
+  get held(): { readonly events: number; readonly bytes: number } {
+    return { events: this.#held?.count ?? 0, bytes: this.#held?.bytes ?? 0 };
   }
 
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
+    this.#persistence?.close();
     this.#stopListening();
     this.#retry?.();
     for (const consumer of this.#consumers.values()) consumer.close();
@@ -104,6 +131,7 @@ export class DcpFeedReader implements FeedReader {
   }
 
   #allEnded(): boolean {
+    if (this.#held !== undefined && this.#held.count > 0) return false;
     for (const stream of this.#streams.values()) if (stream.state !== "ended") return false;
     return true;
   }
@@ -171,14 +199,18 @@ export class DcpFeedReader implements FeedReader {
       { settings, withBody: this.#withBody, time },
       {
         onEvents: (events, bytes) => {
-          for (const event of events) pending.events.push(event);
-          pending.bytes += bytes;
+          let owed = bytes;
+          for (const event of events) {
+            if (this.#admit(event, owed, consumer)) pending.events.push(event);
+            else owed = 0;
+          }
+          pending.bytes += owed;
+          if (bytes > 0 || events.length > 0) this.#failures = 0;
         },
         onChunkEnd: () => {
           if (pending.bytes === 0 && pending.events.length === 0) return;
           this.#queue.push({ ...pending, consumer });
           pending = { events: [], bytes: 0 };
-          this.#failures = 0;
           this.#wakeReader();
         },
         onClusterMap: (frame) => this.#parts.topology.learnFrom(frame, node.host),
@@ -199,9 +231,54 @@ export class DcpFeedReader implements FeedReader {
   }
 
   #orphaned(streams: readonly DcpStream[], delay: boolean): void {
-    for (const stream of streams) this.#homeless.add(stream);
+    for (const stream of streams) {
+      if (this.#held !== undefined) stream.rewind(this.#drop(stream.vb));
+      this.#homeless.add(stream);
+    }
     if (delay) this.#backOff();
     else this.#assignSoon(0);
+  }
+
+  /** Whether an event may go to the consumer now; else it is held, and `bytes` are owed with it. */
+  #admit(event: FeedEvent, bytes: number, consumer: NodeConsumer): boolean {
+    if (this.#held === undefined || this.#held.admit(event, bytes, consumer)) return true;
+    if (this.#held.held(event.vb) === 1) this.#persistence?.look(event.vb);
+    return false;
+  }
+
+  #released(held: readonly HeldEvent<NodeConsumer>[]): void {
+    let at = 0;
+    while (at < held.length) {
+      const { origin: consumer } = held[at] as HeldEvent<NodeConsumer>;
+      const events: FeedEvent[] = [];
+      let bytes = 0;
+      for (let one = held[at]; one !== undefined && one.origin === consumer; one = held[++at]) {
+        events.push(one.event);
+        bytes += one.bytes;
+      }
+      this.#queue.push({ events, bytes, consumer });
+    }
+    this.#wakeReader();
+  }
+
+  /** Gives up what is held of a vbucket. Gives where the consumer stands. */
+  #drop(vb: number): StreamPosition {
+    assert(this.#held !== undefined, "Something is dropped only where something is held.");
+    const { position, dropped } = this.#held.drop(vb);
+    for (const { origin, bytes } of dropped) origin.finished(bytes);
+    return position;
+  }
+
+  /** The vbucket went on without what is held: its stream is asked for from where that began. */
+  #branchLeft(vb: number): void {
+    const stream = this.#streams.get(vb) as DcpStream;
+    if (stream.state === "ended") {
+      stream.restart(this.#drop(vb));
+      this.#homeless.add(stream);
+      this.#backOff();
+      return;
+    }
+    for (const consumer of this.#consumers.values()) consumer.closeStream(vb);
   }
 
   #failed(what: string, error: unknown): void {

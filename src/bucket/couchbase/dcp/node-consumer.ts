@@ -111,6 +111,18 @@ export class NodeConsumer {
     this.#link?.connection.send({ opcode: Opcode.dcpBufferAcknowledgement, extras });
   }
 
+  /** Ends the stream of `vb`, if there is one here: its end comes, then it wants a place again. */
+  closeStream(vb: number): void {
+    const link = this.#link;
+    if (link === undefined || this.#streams.get(vb)?.state !== "streaming") return;
+    link.connection.call(
+      { opcode: Opcode.dcpCloseStream, vbOrStatus: vb },
+      // Whether there was a stream any more makes no difference: its end is sent either way.
+      () => "done",
+      (error) => link.connection.close(`A stream could not be closed: ${error.message}`),
+    );
+  }
+
   /** The connection could not be opened: hands back the streams that waited for it. */
   abandon(): void {
     this.#lost(new TidegateError("unavailable", "The DCP connection could not be opened."));

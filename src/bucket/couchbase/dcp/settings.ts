@@ -30,6 +30,12 @@ export const MAX_STREAM_REQUESTS = 128;
 /** The most events that one `read()` gives out. */
 export const MAX_EVENTS_PER_READ = 4096;
 
+/** How often the copies of a vbucket are asked for what they have on disk, while events wait. */
+export const PERSISTENCE_POLL_MS = 100;
+
+/** Events held back for longer than this are told in the log, once in the same time. */
+export const HELD_TOO_LONG_MS = 10_000;
+
 /** Waits between tries to reach a node: doubled each time, up to the longest, with jitter. */
 export const RETRY_FIRST_MS = 50;
 export const RETRY_LONGEST_MS = 10_000;
