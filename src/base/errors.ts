@@ -43,6 +43,8 @@ export const catalogue = {
   range_not_satisfiable: [416, "requested_range_not_satisfiable"],
   /** An attachment's digest or length is not what its description said. */
   digest_mismatch: [400, "bad_request"],
+  /** Too many logins failed from this address or for this user: wait as `Retry-After` says. */
+  too_many_requests: [429, "too_many_requests"],
   /** The sync function failed by itself: it threw, looped, or ran out of memory. */
   sync_function_failed: [500, "sync_function_failed"],
   /** The bucket can't take the write now (busy, out of space): nothing was changed; try again. */
@@ -68,15 +70,22 @@ export type ErrorCode = keyof typeof catalogue;
 export class TidegateError extends Error {
   override readonly name = "TidegateError";
   readonly code: ErrorCode;
+  /** Seconds after which a repeat has a chance; sent as `Retry-After`. */
+  readonly retryAfterSeconds: number | undefined;
 
   /**
    * @param code the catalogue's code
    * @param reason what was expected, what came, what to do
    * @param options `cause`: the error beneath, for the log; it is never sent to a client
    */
-  constructor(code: ErrorCode, reason: string, options?: { cause?: unknown }) {
+  constructor(
+    code: ErrorCode,
+    reason: string,
+    options?: { cause?: unknown; retryAfterSeconds?: number },
+  ) {
     super(reason, options);
     this.code = code;
+    this.retryAfterSeconds = options?.retryAfterSeconds;
   }
 
   /** The HTTP status of this error. */

@@ -8,6 +8,8 @@ import type { Log } from "../base/log.ts";
 export interface LogOptions {
   readonly level: "debug" | "info" | "warn" | "error";
   readonly format: "json" | "pretty";
+  /** Leave user data out: names, addresses, ids, and what errors quote. */
+  readonly redact?: boolean;
   /** Takes the finished lines, each with its newline. */
   readonly write: (line: string) => void;
 }
@@ -15,23 +17,39 @@ export interface LogOptions {
 /** Names of fields that hold secrets, at the top of a line and one level below. */
 const SECRETS = ["password", "secret", "token", "authorization", "cookie", "passwordHash"];
 
+/** Names of fields that hold user data. `ud` is for nothing else. */
+const USER_DATA = ["ud", "id", "key", "path", "docId"];
+
 const COLORS = { debug: "\x1b[2m", info: "\x1b[36m", warn: "\x1b[33m", error: "\x1b[31m" };
 const DIM = "\x1b[2m";
 const PLAIN = "\x1b[0m";
 
 /** Makes the process's log. */
-export function makeLog({ level, format, write }: LogOptions): Log {
-  const paths = SECRETS.flatMap((name) => [name, `*.${name}`]);
+export function makeLog({ level, format, redact = false, write }: LogOptions): Log {
+  const names = redact ? [...SECRETS, ...USER_DATA] : SECRETS;
+  const paths = names.flatMap((name) => [name, `*.${name}`]);
   return pino(
     {
       level,
       base: null,
       timestamp: pino.stdTimeFunctions.isoTime,
       formatters: { level: (label) => ({ level: label }) },
-      redact: { paths, censor: "(secret)" },
+      redact: {
+        paths,
+        censor: (_, path) => (USER_DATA.includes(path.at(-1) ?? "") ? "(user data)" : "(secret)"),
+      },
+      ...(redact && { serializers: { err: unquotedError } }),
     },
     { write: format === "json" ? write : (line: string) => write(pretty(line)) },
   );
+}
+
+/** An error without what it quotes: ids, names and values stand in quotation marks. */
+function unquotedError(error: unknown): unknown {
+  if (!(error instanceof Error)) return error;
+  const plain = pino.stdSerializers.err(error);
+  const unquoted = (text: string) => text.replace(/"[^"\n]*"|'[^'\n]*'/g, "(user data)");
+  return { ...plain, message: unquoted(plain.message), stack: unquoted(plain.stack) };
 }
 
 /** One line for a person: time of day, level, message, and the fields behind it. */

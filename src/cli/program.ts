@@ -6,6 +6,7 @@ import { TidegateError } from "../base/errors.ts";
 import type { JsonObject } from "../base/json.ts";
 import { loadConfig } from "../config/load.ts";
 import { check } from "./check.ts";
+import { hashPassword } from "./hash-password.ts";
 import { addInspect } from "./inspect/command.ts";
 import { serve } from "./serve.ts";
 import { trace } from "./trace.ts";
@@ -39,6 +40,14 @@ export function program(): Command {
   addInspect(tidegate);
   addCheck(tidegate);
   addTrace(tidegate);
+  tidegate
+    .command("hash-password")
+    .description("read a password from standard input, print what adminAuth takes")
+    .action(async () => {
+      await hashPassword();
+      // Standard input may still be open.
+      process.exit(0);
+    });
   tidegate
     .command("version")
     .description("print the versions of Tidegate, its runtime and Couchbase's native client")

@@ -53,10 +53,10 @@ export async function serve(given: Config): Promise<void> {
 }
 
 function logOf(config: Config): Log {
-  const { level, format } = config.log;
+  const { level, format, redact } = config.log;
   const auto = process.stderr.isTTY ? "pretty" : "json";
   const write = (line: string) => process.stderr.write(line);
-  return makeLog({ level, format: format === "auto" ? auto : format, write });
+  return makeLog({ level, format: format === "auto" ? auto : format, redact, write });
 }
 
 /** The databases of the settings: made when missing, given these settings when they are there. */

@@ -122,11 +122,18 @@ function withSyncFunctions(config: Config, file: string | undefined): Config {
 /** Rules between settings. */
 function checked(config: Config): Config {
   const admin = parseAddress(config.admin);
-  if ("host" in admin && !isLoopback(admin.host)) {
+  const administrators = Object.entries(config.adminAuth.users);
+  if ("host" in admin && !isLoopback(admin.host) && administrators.length === 0) {
     const message =
-      `the admin listener asks for no credentials, so it listens on this machine only, not on ` +
-      `${admin.host}. Take 127.0.0.1 and reach it through a tunnel, for example ssh -L`;
+      `without adminAuth.users the admin listener asks for no credentials, so it listens on this ` +
+      `machine only, not on ${admin.host}. Give it users, or take 127.0.0.1 and reach it through ` +
+      `a tunnel, for example ssh -L`;
     throw badConfig([{ path: "admin", message }]);
+  }
+  for (const [name, { passwordHash, token }] of administrators) {
+    if (passwordHash !== undefined || token !== undefined) continue;
+    const message = "expected passwordHash, or token, or both";
+    throw badConfig([{ path: `adminAuth.users.${name}`, message }]);
   }
   if (config.cors.origins.includes("*") && config.cors.origins.length > 1) {
     throw badConfig([{ path: "cors.origins", message: "expected * alone, or a list without *" }]);

@@ -1,6 +1,7 @@
 // Every setting of a gateway: its shape, its limits, its default. Where settings come from (file,
 // environment, command line) is `load.ts`.
 
+import { isIP } from "node:net";
 import { z } from "zod";
 import { parseAddress } from "./address.ts";
 
@@ -14,11 +15,28 @@ const DATABASE_NAME_RULE = "a name: a lower-case letter, then up to 127 of a-z 0
 
 const count = (least: number, most: number) => z.int().min(least).max(most);
 
+/** What requests without credentials may do. */
+const guest = z.union(
+  [z.boolean(), z.strictObject({ channels: z.array(z.string().min(1).max(250)).max(10_000) })],
+  { error: 'true, false, or { "channels": ["..."] }' },
+);
+
 const databaseShape = {
   /** JavaScript of the sync function; without it `channel(doc.channels)`. */
   syncFunction: z.string().min(1).optional(),
-  /** Whether requests without credentials may read and write on the public listener. */
-  guest: z.boolean().default(false),
+  /**
+   * Whether requests without credentials are served on the public listener: `true`, and they see
+   * every document; or the channels that they see. They write what the sync function lets them.
+   */
+  guest: guest.default(false),
+  sessions: z
+    .strictObject({
+      ttlSeconds: count(60, 366 * 86_400).default(86_400),
+      sameSite: z.enum(["lax", "strict", "none"]).default("lax"),
+      /** Whether the cookie is for TLS only; `auto`: when the login came by TLS. */
+      secure: z.enum(["auto", "always", "never"]).default("auto"),
+    })
+    .prefault({}),
   changes: z.strictObject({ mode: z.enum(["stable", "eager"]).default("stable") }).prefault({}),
   index: z
     .strictObject({
@@ -87,8 +105,17 @@ const couchbaseSchema = z.strictObject({
   indexTraffic: z.enum(["pipelined", "sdk"]).default("pipelined"),
   /** Bytes that each node may send ahead on the mutation feed. */
   feedBufferBytes: count(64 * 1024, 1024 * MIB).default(10 * MIB),
+  /** Whether mutations wait on the feed until the disks of all their copies have them. */
+  rollbackMitigation: z.boolean().default(false),
   connectTimeoutMs: count(100, 600_000).default(5_000),
   operationTimeoutMs: count(100, 600_000).default(10_000),
+});
+
+const administrator = z.strictObject({
+  /** What `tidegate hash-password` prints. */
+  passwordHash: z.string().startsWith("scrypt$", "what tidegate hash-password prints").optional(),
+  /** A bearer token; also taken as a password. */
+  token: z.string().min(20).max(1000).optional(),
 });
 
 /** Every setting of a gateway. */
@@ -105,17 +132,39 @@ export const configSchema = z.strictObject({
     .default("embedded"),
   couchbase: couchbaseSchema.prefault({}),
   /** HOST:PORT of the listener for clients. */
-  /** Whether mutations wait on the feed until the disks of all their copies have them. */
-  rollbackMitigation: z.boolean().default(false),
   public: address.default("127.0.0.1:4984"),
-  /** HOST:PORT of the listener for administration: no credentials, so on loopback only. */
+  /** HOST:PORT of the listener for administration: on loopback only, unless `adminAuth` has users. */
   admin: address.default("127.0.0.1:4985"),
   /** HOST:PORT of the listener for metrics and health. */
   metrics: address.default("127.0.0.1:4986"),
   /** Open a database `demo` that a guest may use, filled once. */
   demo: z.boolean().default(false),
+  adminAuth: z
+    .strictObject({
+      /** Who may use the admin listener. None: everybody who reaches it, on loopback only. */
+      users: z
+        .record(
+          z.string().regex(/^[\w.@+-]{1,200}$/, "a name of letters, digits and _ . @ + -"),
+          administrator,
+        )
+        .default({}),
+    })
+    .prefault({}),
+  /** Addresses of proxies whose `X-Forwarded-For` and `X-Forwarded-Proto` are believed. */
+  trustedProxies: z
+    .array(z.string().refine((text) => isIP(text) !== 0, "an IP address"))
+    .default([]),
+  logins: z
+    .strictObject({
+      /** Logins that may fail in a minute, by address and by user; beyond, they get 429. */
+      failuresPerAddress: count(1, 1_000_000).default(60),
+      failuresPerUser: count(1, 1_000_000).default(20),
+    })
+    .prefault({}),
   log: z
     .strictObject({
+      /** Leave user data (names, addresses, ids) out of the log. */
+      redact: z.boolean().default(false),
       level: z.enum(["debug", "info", "warn", "error"]).default("info"),
       /** `auto`: lines for a person on a terminal, JSON elsewhere. */
       format: z.enum(["auto", "pretty", "json"]).default("auto"),

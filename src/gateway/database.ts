@@ -2,6 +2,7 @@
 // together: open-database.ts.
 
 import type { PrincipalStore } from "../access/ports.ts";
+import type { OpenAccess } from "../access/visibility/open-access.ts";
 import { isTidegateError } from "../base/errors.ts";
 import type { Log } from "../base/log.ts";
 import type { Bucket } from "../bucket/bucket.ts";
@@ -35,6 +36,7 @@ export interface DatabaseParts {
   readonly feeder: IndexFeeder;
   readonly documents: DocumentStoreHandle;
   readonly controller: Controller;
+  readonly access: OpenAccess;
   readonly changes: RunningChangesEngine;
   readonly end: () => void;
 }
@@ -43,6 +45,7 @@ export interface DatabaseParts {
 export class OpenDatabase implements Database {
   readonly bucket: Bucket;
   readonly documents: DocumentStoreHandle;
+  readonly access: OpenAccess;
   readonly changes: ChangesEngine;
   readonly index: Index;
   readonly stable: Controller;
@@ -55,6 +58,7 @@ export class OpenDatabase implements Database {
     this.#parts = parts;
     this.bucket = parts.bucket;
     this.documents = parts.documents;
+    this.access = parts.access;
     this.changes = parts.changes;
     this.index = parts.index;
     this.stable = parts.controller;
@@ -93,6 +97,7 @@ export class OpenDatabase implements Database {
       feeder_under_way: feeder.underWay,
       ...prefixed("index_", index.stats()),
       ...prefixed("bucket_", bucket.stats()),
+      ...prefixed("access_", this.access.stats()),
       changes_open_feeds: changes.openFeeds,
     };
   }
@@ -116,6 +121,7 @@ export class OpenDatabase implements Database {
     await index.idle();
     await this.#lastTick();
     changes.close();
+    this.access.close();
     await controller.close();
     end();
     await index.close();
@@ -131,6 +137,7 @@ export class OpenDatabase implements Database {
     this.#parts.ending.abort();
     await this.#parts.compaction;
     changes.close();
+    this.access.close();
     await controller.abandon();
     end();
     await index.close();

@@ -1,6 +1,7 @@
 // Opens a database over its bucket: index, documents, controller and changes put together, and the
 // saves handed from one to the next. What any of them does lives on its own floor.
 
+import { openAccess } from "../access/visibility/open-access.ts";
 import type { Log } from "../base/log.ts";
 import type { Bucket } from "../bucket/bucket.ts";
 import { openLookupMap } from "../clock/lookup-map.ts";
@@ -72,11 +73,13 @@ export async function openDatabase(options: DatabaseOptions): Promise<OpenDataba
     const documents = makeDocuments(making);
     const controller = await makeController(making, documents, instance);
     making.controller = controller;
+    const { branches } = controller;
+    const access = openAccess({ index, stable: controller, branches, vbuckets });
     const changes = makeChanges(making, documents, controller);
     making.changes = changes;
     const ending = new AbortController();
     const compaction = compact(making, controller, ending.signal);
-    const parts = { bucket, time, documents, controller, changes, ending, compaction, end };
+    const parts = { bucket, time, documents, controller, access, changes, ending, compaction, end };
     return new OpenDatabase({ ...shared, ...parts });
   } catch (error) {
     end();
@@ -141,7 +144,7 @@ function makeChanges(
     index,
     documents,
     channelHash,
-    visible: () => [ALL_CHANNEL],
+    visible: ({ access }) => (access.everything ? [ALL_CHANNEL] : [...access.now()]),
     eager: () => live.current.changes.mode === "eager",
   });
 }

@@ -1,6 +1,7 @@
 // A gateway and its databases, put together from the floors below. The server sees only this.
 
 import type { PrincipalStore } from "../access/ports.ts";
+import type { OpenAccess } from "../access/visibility/open-access.ts";
 import type { Bucket } from "../bucket/bucket.ts";
 import type { Branches } from "../clock/branches.ts";
 import type { LookupMap, StableClock } from "../controller/ports.ts";
@@ -12,8 +13,13 @@ import type { ChangesEngine } from "../replication/types.ts";
 export interface DatabaseSettings {
   /** The sync function's source; undefined: `channel(doc.channels)`. */
   readonly syncFunction?: string;
-  /** Whether requests without credentials are served on the public listener. */
-  readonly guest: boolean;
+  /** Whether requests without credentials are served on the public listener, and what they see. */
+  readonly guest: boolean | { readonly channels: readonly string[] };
+  readonly sessions: {
+    readonly ttlSeconds: number;
+    readonly sameSite: "lax" | "strict" | "none";
+    readonly secure: "auto" | "always" | "never";
+  };
   readonly changes: { readonly mode: "stable" | "eager" };
   readonly index: {
     readonly writer: "frontend" | "feed";
@@ -43,6 +49,8 @@ export interface Database {
   readonly documents: DocumentStore;
   /** The documents of users and roles. */
   readonly principals: PrincipalStore;
+  /** What its users see. */
+  readonly access: OpenAccess;
   readonly changes: ChangesEngine;
   readonly index: IndexReader;
   readonly stable: StableClock;

@@ -46,13 +46,13 @@ export function methodNotAllowed(method: string, allowed: readonly string[]): Re
 /** The answer that `error` becomes; what is no error of the catalogue is logged and kept back. */
 export function answerOf(server: ServerContext, call: Call, thrown: unknown): Response {
   const error = thrown instanceof TidegateError ? thrown : undefined;
-  if (error && error.status < 500) return errorAnswer(error, challenge(error));
+  if (error && error.status < 500) return errorAnswer(error, hints(error));
   // The client went in the middle of its own request: nobody reads this.
   if (!error && call.env.connection.signal.aborted) {
     return errorAnswer(new TidegateError("bad_request", "the request ended too early"));
   }
   // Nothing failed: there is too much to do at the moment. The metrics count it.
-  if (error?.code === "unavailable" && !error.cause) return errorAnswer(error);
+  if (error?.code === "unavailable" && !error.cause) return errorAnswer(error, hints(error));
   const request = Buffer.from(server.random.bytes(8)).toString("hex");
   const fields = { request, method: call.req.method, path: call.req.path };
   // A defect comes with its stack; what the catalogue knows is said in a line.
@@ -65,8 +65,10 @@ export function answerOf(server: ServerContext, call: Call, thrown: unknown): Re
   return errorAnswer(new TidegateError("internal", reason), { "x-request-id": request });
 }
 
-function challenge(error: TidegateError): Record<string, string> {
-  return error.code === "unauthorized" ? { "www-authenticate": 'Basic realm="tidegate"' } : {};
+/** The headers by which a client sees what to do. */
+function hints({ code, retryAfterSeconds }: TidegateError): Record<string, string> {
+  if (code === "unauthorized") return { "www-authenticate": 'Basic realm="tidegate"' };
+  return retryAfterSeconds === undefined ? {} : { "retry-after": String(retryAfterSeconds) };
 }
 
 /** CouchDB's error shape. */

@@ -1,44 +1,84 @@
 // The applications of the three listeners: which routes each has, and what runs before a route.
 
 import { Hono, type MiddlewareHandler } from "hono";
+import { fixedAccess } from "../access/types.ts";
 import { TidegateError } from "../base/errors.ts";
-import { ADMIN, FREE_GUEST } from "../documents/types.ts";
+import { type Actor, ADMIN } from "../documents/types.ts";
 import { adminDatabaseMethods, adminRoutes } from "./admin-routes.ts";
 import { answerOf, errorAnswer, json } from "./answers.ts";
 import { attachmentRoutes } from "./attachment-routes.ts";
+import { audited } from "./auth/audited.ts";
+import { noGuest } from "./auth/authentication.ts";
 import type { Call, RouteEnv, ServerContext, Side } from "./context.ts";
 import { adminGuard, publicCors } from "./cors.ts";
 import { databaseRoutes } from "./database-routes.ts";
 import { demoRoutes } from "./demo-page.ts";
 import { documentId, documentRoutes } from "./document-routes.ts";
 import { localRoutes } from "./local-routes.ts";
-import { addRoutes, routes } from "./routes.ts";
+import { principalRoutes } from "./principal-routes.ts";
+import { addRoutes, type Before, type Routes, routes } from "./routes.ts";
 import { adminServerRoutes, serverRoutes, statusOf } from "./server-routes.ts";
+import { adminSessionRoutes, publicSessionRoutes } from "./session-routes.ts";
+
+/** Who asks for what belongs to no database. */
+const NOBODY: Actor = { name: null, admin: false, access: fixedAccess([]) };
 
 /** Paths of the public listener that everybody may ask for. */
 const OPEN_PATHS: readonly string[] = ["/", "/_ping", "/_demo"];
 
+/** Routes that share what runs before them. */
+export interface RouteGroup {
+  readonly table: Routes;
+  readonly before: Before;
+}
+
+/** Every route of a listener, in the order in which they are tried. */
+export function routeGroups(side: Side, demo: boolean): RouteGroup[] {
+  const groups: RouteGroup[] = [{ table: serverRoutes, before: admitToServer }];
+  if (side === "public") {
+    if (demo) groups.push({ table: demoRoutes, before: admitToServer });
+    groups.push({ table: publicSessionRoutes, before: admitToSession });
+  } else {
+    const own = audited(routes({ "/:db": adminDatabaseMethods })).get("/:db");
+    const root = { ...databaseRoutes.get("/:db"), ...own };
+    const mayBeMissing = (method: string) => method === "PUT" || method === "DELETE";
+    groups.push(
+      { table: adminServerRoutes, before: admitToServer },
+      {
+        table: routes({ "/:db": root }),
+        before: (call, method) => (mayBeMissing(method) ? undefined : findDatabase(call)),
+      },
+      { table: audited(adminRoutes), before: findDatabase },
+      { table: principalRoutes, before: findDatabase },
+      { table: adminSessionRoutes, before: findDatabase },
+    );
+  }
+  const before: Before = (call) => {
+    const pending = findDatabase(call);
+    // Whoever may not use the database does not hear what is wrong with the path.
+    if (pending) return pending.then(() => void documentId(call));
+    documentId(call);
+  };
+  for (const table of [databaseRoutes, localRoutes]) groups.push({ table, before: findDatabase });
+  for (const table of [documentRoutes, attachmentRoutes]) groups.push({ table, before });
+  return groups;
+}
+
 /** The document API, as the public or the admin listener has it. */
 export function documentApp(server: ServerContext, side: Side): Hono<RouteEnv> {
   const app = appOf(server, side, side === "admin" ? adminGuard : publicCors);
-  addRoutes(app, serverRoutes, admitToServer);
-  if (side === "public" && server.config.demo) addRoutes(app, demoRoutes, admitToServer);
-  if (side === "admin") {
-    addRoutes(app, adminServerRoutes, admitToServer);
-    const root = { ...databaseRoutes.get("/:db"), ...adminDatabaseMethods };
-    addRoutes(app, routes({ "/:db": root }), (call, method) => {
-      if (method !== "PUT" && method !== "DELETE") findDatabase(call);
-    });
-    addRoutes(app, adminRoutes, findDatabase);
-  }
-  for (const table of [databaseRoutes, localRoutes]) addRoutes(app, table, findDatabase);
-  for (const table of [documentRoutes, attachmentRoutes]) {
-    addRoutes(app, table, (call) => {
-      findDatabase(call);
-      documentId(call);
-    });
+  for (const { table, before } of routeGroups(side, server.config.demo)) {
+    addRoutes(app, table, side === "admin" ? afterAdminAuth(before) : before);
   }
   return app;
+}
+
+/** What runs before a route of the admin listener: first of all, who is it? */
+function afterAdminAuth(before: Before): Before {
+  return (call, method) => {
+    const pending = call.var.server.auth.admin.admit(call);
+    return pending ? pending.then(() => before(call, method)) : before(call, method);
+  };
 }
 
 /** Metrics and health: for a monitor, no documents. */
@@ -71,7 +111,7 @@ function appOf(
   app.use((call, next) => {
     call.set("server", server);
     call.set("side", side);
-    call.set("actor", side === "admin" ? ADMIN : FREE_GUEST);
+    call.set("actor", side === "admin" ? ADMIN : NOBODY);
     return next();
   });
   app.use(guard);
@@ -131,21 +171,20 @@ function admitToServer(call: Call): void {
 
 function guestsAnywhere(call: Call): boolean {
   const { gateway } = call.var.server;
-  return gateway.names().some((name) => gateway.database(name)?.settings.guest);
+  return gateway.names().some((name) => gateway.database(name)?.settings.guest !== false);
 }
 
-function noGuest(): TidegateError {
-  return new TidegateError(
-    "unauthorized",
-    "the guest may use no database of this name; `guest` in its settings lets it",
-  );
+/** Logging in is for who is not logged in yet: its handler looks at the credentials itself. */
+function admitToSession(call: Call, method: string): void | Promise<void> {
+  if (method !== "POST") return findDatabase(call);
 }
 
-/** Finds the database of the path. On the public listener only those that let a guest in. */
-function findDatabase(call: Call): void {
+/** Finds the database of the path, and on the public listener the actor. */
+function findDatabase(call: Call): void | Promise<void> {
+  const { side, server } = call.var;
   const name = call.req.param("db") ?? "";
-  const database = call.var.server.gateway.database(name);
-  if (call.var.side === "public" && !database?.settings.guest) throw noGuest();
+  const database = server.gateway.database(name);
+  if (side === "public") return server.auth.admit(call, database);
   if (!database) throw new TidegateError("not_found", `there is no database ${name}`);
   call.set("database", database);
 }

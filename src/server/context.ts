@@ -1,6 +1,7 @@
 // What every route of a listener shares, and what it knows of the request it answers.
 
 import type { Context } from "hono";
+import type { Login } from "../access/login/logins.ts";
 import type { Log } from "../base/log.ts";
 import type { Config } from "../config/schema.ts";
 import type { Actor } from "../documents/types.ts";
@@ -8,6 +9,7 @@ import type { Database, Gateway } from "../gateway/types.ts";
 import type { Connection } from "../runtime/http.ts";
 import type { Random } from "../runtime/random.ts";
 import type { Time } from "../runtime/time.ts";
+import type { Authentication } from "./auth/authentication.ts";
 import type { OpenFeeds } from "./changes/open-feeds.ts";
 import type { Metrics } from "./metrics.ts";
 
@@ -25,12 +27,24 @@ export interface ServerContext {
   readonly version: string;
   readonly metrics: Metrics;
   readonly feeds: OpenFeeds;
+  readonly auth: Authentication;
 }
 
 /** Hono's types for our routes. */
 export interface RouteEnv {
   Bindings: { connection: Connection };
-  Variables: { server: ServerContext; side: Side; database: Database; actor: Actor };
+  Variables: {
+    server: ServerContext;
+    side: Side;
+    database: Database;
+    actor: Actor;
+    /** Of the public listener, when the request has credentials. */
+    login?: Login;
+    /** Of the admin listener, when it asks for credentials: who acts. */
+    administrator?: string;
+    /** A `Set-Cookie` that the answer gets. */
+    cookie?: string;
+  };
 }
 
 /** One request, as a handler sees it. */

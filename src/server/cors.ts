@@ -37,6 +37,29 @@ export function originAllowed(call: Call): boolean {
   return side === "public" && allowance(server.config.cors.origins, origin) !== undefined;
 }
 
+/**
+ * Refuses what a browser sends with a cookie on behalf of a page that is not trusted with it: writes,
+ * and WebSockets, which browsers open without asking.
+ *
+ * @throws TidegateError `forbidden`
+ */
+export function checkOrigin(call: Call): void {
+  const { method } = call.req;
+  const reads = method === "GET" || method === "HEAD";
+  if (reads && call.req.header("upgrade") === undefined) return;
+  const origin = call.req.header("origin");
+  if (origin === undefined) {
+    if (call.req.header("sec-fetch-site") !== "cross-site") return;
+  } else if (isOwnPage(call, origin)) return;
+  else {
+    // `*` lets pages in that are trusted with nothing.
+    const allowed = allowance(call.var.server.config.cors.origins, origin);
+    if (allowed !== undefined && allowed !== "*") return;
+  }
+  const reason = "this page's origin may not act for who is logged in (cors.origins)";
+  throw new TidegateError("forbidden", reason);
+}
+
 /** CORS for the public listener. `*` never allows credentials. */
 export const publicCors: MiddlewareHandler<RouteEnv> = async (call, next) => {
   const origin = call.req.header("origin");
@@ -71,18 +94,22 @@ function preflight(allowed: string | undefined, maxAgeSeconds: number): Response
 }
 
 /**
- * The admin listener asks for no credentials, so a web page in a browser of this machine must not
- * reach it: neither by a request of its own (`Origin`), nor by a name of its own that leads to the
- * loopback address (`Host`).
+ * No web page of another origin may use the admin listener. While it asks for no credentials it also
+ * answers to the names of this machine alone: a page's own name may lead to the loopback address.
  */
 export const adminGuard: MiddlewareHandler<RouteEnv> = async (call, next) => {
   const origin = call.req.header("origin");
   const host = call.req.header("host") ?? "";
-  const address = parseAddress(host.includes(":") ? host : `${host}:80`);
-  const isLocal = "host" in address && isLoopback(address.host);
-  if (isLocal && (origin === undefined || isOwnPage(call, origin))) return next();
-  const reason = isLocal
+  const isOpen = Object.keys(call.var.server.config.adminAuth.users).length === 0;
+  const isRight = !isOpen || isThisMachine(host);
+  if (isRight && (origin === undefined || isOwnPage(call, origin))) return next();
+  const reason = isRight
     ? "the admin listener is not for web pages"
     : `the admin listener answers to localhost and 127.0.0.1, not to ${host}`;
   return errorAnswer(new TidegateError("forbidden", reason));
 };
+
+function isThisMachine(host: string): boolean {
+  const address = parseAddress(host.includes(":") ? host : `${host}:80`);
+  return "host" in address && isLoopback(address.host);
+}

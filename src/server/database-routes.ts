@@ -3,6 +3,7 @@
 import { TidegateError } from "../base/errors.ts";
 import type { Json, JsonObject } from "../base/json.ts";
 import type { AllDocsOptions } from "../documents/types.ts";
+import { seesEverything } from "../documents/visibility.ts";
 import { json, ok } from "./answers.ts";
 import { requestObject } from "./body.ts";
 import { bulkGet } from "./bulk-get.ts";
@@ -22,7 +23,6 @@ import {
 } from "./parameters.ts";
 import { type PieceSource, pieceStream } from "./piece-stream.ts";
 import { routes } from "./routes.ts";
-import { session } from "./server-routes.ts";
 
 /** The most documents, revisions or keys of one bulk request. */
 export const MAX_BULK = 100_000;
@@ -39,15 +39,16 @@ export const databaseRoutes = routes({
   },
   "/:db/_missing_revs": { POST: missingRevs },
   "/:db/_revs_diff": { POST: revsDiff },
-  "/:db/_session": { GET: session },
 });
 
 async function info(call: Call): Promise<Response> {
-  const { database } = call.var;
+  const { database, actor } = call.var;
   const sequence = database.changes.currentSequence();
+  // A count of what one may not see is not told.
+  const all = seesEverything(actor.access);
   return json(call, {
     db_name: database.name,
-    doc_count: await database.documents.count(),
+    ...(all && { doc_count: await database.documents.count() }),
     update_seq: sequence,
     committed_update_seq: sequence,
     instance_start_time: "0",
@@ -77,14 +78,15 @@ async function allDocs(
   const { database, actor, server } = call.var;
   if (keys && keys.length > MAX_BULK) throw tooMany("keys", keys.length);
   const options = given({ ...allDocsOptions(call, body), keys }) as AllDocsOptions;
-  const total = await database.documents.count();
-  const head: JsonObject = { total_rows: total, offset: options.skip ?? 0 };
+  const head: JsonObject = { offset: options.skip ?? 0 };
+  const all = seesEverything(actor.access);
+  if (all) head.total_rows = await database.documents.count();
   if (options.updateSeq) head.update_seq = database.changes.currentSequence();
   const pages = database.documents.allDocs(actor, options);
   const iterator = pages[Symbol.asyncIterator]();
   // The first page before the head of the answer: what is wrong is a status, not a cut answer.
   const first = await iterator.next();
-  const source = printRows(JSON.stringify(head), first, iterator);
+  const source = printRows(JSON.stringify(head), first, iterator, !all);
   const body_ = pieceStream(source, {
     gone: call.env.connection.signal,
     abort() {},
@@ -94,19 +96,22 @@ async function allDocs(
   return new Response(body_, { headers: { "content-type": "application/json" } });
 }
 
+/** @param counted whether the number of these rows is told behind them, as `total_rows` */
 async function* printRows(
   head: string,
   first: IteratorResult<string[]>,
   rest: AsyncIterator<string[]>,
+  counted: boolean,
 ): PieceSource {
   yield `${head.slice(0, -1)},"rows":[\n`;
-  let separator = "";
+  let count = 0;
   for (let page = first; !page.done; page = await rest.next()) {
-    if (page.value.length === 0) continue;
+    // Given although it may be empty: between two pages the client's going is noticed.
+    const separator = count > 0 && page.value.length > 0 ? ",\n" : "";
     yield separator + page.value.join(",\n");
-    separator = ",\n";
+    count += page.value.length;
   }
-  yield "\n]}\n";
+  yield counted ? `\n],"total_rows":${count}}\n` : "\n]}\n";
 }
 
 function allDocsOptions(call: Call, body: JsonObject): Partial<AllDocsOptions> {
@@ -171,7 +176,15 @@ export async function revisionsById(call: Call): Promise<Map<string, string[]>> 
   const body = await requestObject(call);
   const entries = Object.entries(body);
   if (entries.length > MAX_BULK) throw tooMany("documents", entries.length);
-  return new Map(entries.map(([id, revs]) => [id, strings(id, revs)]));
+  const byId = new Map<string, string[]>();
+  let count = 0;
+  for (const [id, value] of entries) {
+    const revs = strings(id, value);
+    count += revs.length;
+    if (count > MAX_BULK) throw tooMany("revisions", count);
+    byId.set(id, revs);
+  }
+  return byId;
 }
 
 async function revsDiff(call: Call): Promise<Response> {

@@ -15,16 +15,15 @@ export function routes(table: Readonly<Record<string, Methods>>): Routes {
   return new Map(Object.entries(table));
 }
 
+/** What runs before a handler: it may be done at once, and then costs no turn of the event loop. */
+export type Before = (call: Call, method: string) => void | Promise<void>;
+
 /**
  * Adds routes to `app`.
  *
  * @param before runs before each handler, and after the path was found: finds database and actor
  */
-export function addRoutes(
-  app: Hono<RouteEnv>,
-  table: Routes,
-  before: (call: Call, method: string) => void,
-): void {
+export function addRoutes(app: Hono<RouteEnv>, table: Routes, before: Before): void {
   for (const [pattern, methods] of table) {
     const allowed = Object.keys(methods).flatMap((m) => (m === "GET" ? ["GET", "HEAD"] : [m]));
     const handlers: Readonly<Record<string, Handler | undefined>> = {
@@ -39,12 +38,14 @@ export function addRoutes(
       const begun = server.time.monotonicMs();
       let answer: Response;
       try {
-        before(call, method);
+        const pending = before(call, method);
+        if (pending) await pending;
         const handler = handlers[method];
         answer = handler ? await handler(call) : methodNotAllowed(method, allowed);
       } catch (error) {
         answer = answerOf(server, call, error);
       }
+      if (call.var.cookie) answer.headers.append("set-cookie", call.var.cookie);
       server.metrics.answered(route, method, answer.status, server.time.monotonicMs() - begun);
       return answer;
     });

@@ -1,6 +1,7 @@
 // Routes of the server as a whole: `/`, `/_ping`, `/_session`; and for administrators the
 // databases, the settings and the state.
 
+import { rolesOf } from "../access/types.ts";
 import type { DatabaseSettings } from "../gateway/types.ts";
 import { json, ok } from "./answers.ts";
 import type { Call, ServerContext } from "./context.ts";
@@ -33,11 +34,13 @@ function welcome(call: Call): Response {
   });
 }
 
-/** Who the client is: the guest, as long as nobody can log in. */
+/** Who the client is, and the channels that it sees now. */
 export function session(call: Call): Response {
   const { actor } = call.var;
-  const userCtx = { name: actor.name, roles: actor.admin ? ["_admin"] : [] };
-  return ok(call, { userCtx, info: { authentication_handlers: ["default"] } });
+  const roles = actor.admin ? ["_admin"] : rolesOf(actor.access);
+  const userCtx = { name: actor.name, roles, channels: [...actor.access.now()].sort() };
+  const handlers = { authentication_handlers: ["default", "cookie"] };
+  return json(call, { ok: true, userCtx, info: handlers }, 200, { "cache-control": "no-store" });
 }
 
 /** Names of settings that are shown to nobody. */

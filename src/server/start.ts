@@ -9,6 +9,7 @@ import { type Listener, listen } from "../runtime/http.ts";
 import type { Random } from "../runtime/random.ts";
 import type { Time } from "../runtime/time.ts";
 import { documentApp, metricsApp } from "./app.ts";
+import { Authentication } from "./auth/authentication.ts";
 import { OpenFeeds } from "./changes/open-feeds.ts";
 import type { ServerContext } from "./context.ts";
 import { Metrics } from "./metrics.ts";
@@ -49,7 +50,8 @@ export async function startServer(parts: ServerParts): Promise<RunningServer> {
   const metrics = new Metrics(version);
   metrics.watch(parts.gateway);
   const feeds = new OpenFeeds(config.limits.openFeeds);
-  const context: ServerContext = { ...parts, metrics, feeds };
+  const auth = new Authentication(parts);
+  const context: ServerContext = { ...parts, metrics, feeds, auth };
   const open: Listener[] = [];
   const stop = async (graceMs: number) => {
     feeds.stop();

@@ -42,4 +42,15 @@ describe("the log", () => {
       expect(written[0]).toContain("ann");
     }
   });
+
+  test("leaves user data out when told to", () => {
+    const written: string[] = [];
+    const write = (line: string) => void written.push(line);
+    const log = makeLog({ level: "info", format: "json", redact: true, write });
+    const err = new Error('no document "ann-secret" is there');
+    log.info({ ud: { user: "ann" }, id: "ann-secret", err, via: "password" }, "login");
+    expect(written[0]).not.toContain("ann");
+    expect(written[0]).toContain('"via":"password"');
+    expect(written[0]).toContain("no document (user data) is there");
+  });
 });

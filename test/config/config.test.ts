@@ -47,7 +47,10 @@ describe("settings", () => {
       admin: "127.0.0.1:4985",
       metrics: "127.0.0.1:4986",
       demo: false,
-      log: { level: "info", format: "auto" },
+      log: { redact: false, level: "info", format: "auto" },
+      adminAuth: { users: {} },
+      trustedProxies: [],
+      logins: { failuresPerAddress: 60, failuresPerUser: 20 },
       cors: { origins: [], maxAgeSeconds: 600 },
       limits: { bodyBytes: 64 * 1024 * 1024, openFeeds: 20_000 },
       databases: {},
@@ -127,7 +130,7 @@ describe("a wrong setting", () => {
     ["not a power of two", { databases: { d: { index: { partitions: 3 } } } }, "a power of two"],
     ["an origin with a path", { cors: { origins: ["http://a/b"] } }, "cors.origins.0: expected"],
     ["all origins and one", { cors: { origins: ["*", "http://a"] } }, "cors.origins: expected *"],
-    ["admin for all", { admin: "0.0.0.0:4985" }, "admin: the admin listener asks for no cred"],
+    ["admin for all", { admin: "0.0.0.0:4985" }, "admin: without adminAuth.users the admin l"],
     ["admin by a name", { admin: "gateway.example:4985" }, "not on gateway.example"],
   ];
   for (const [name, settings, message] of cases) {

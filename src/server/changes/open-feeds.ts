@@ -1,6 +1,7 @@
 // The feeds that are open on the listeners: counted, bounded, and told when the gateway stops.
 
 import { TidegateError } from "../../base/errors.ts";
+import type { FeedGuard } from "../auth/feed-guard.ts";
 
 /** One open feed: its signal ends it, `release` says that it is over. */
 export interface OpenFeed {
@@ -8,6 +9,8 @@ export interface OpenFeed {
   readonly signal: AbortSignal;
   /** Whether the gateway stops: the client is told, it may come back. */
   readonly stopping: boolean;
+  /** Whether the login that it was opened with is over. */
+  readonly refused: boolean;
   /** Ends the feed: for the transport that knows that its client has gone. */
   abort(): void;
   /** Gives the place back. Calling it again does nothing. */
@@ -34,8 +37,9 @@ export class OpenFeeds {
    * Takes a place for a feed. Throws `unavailable` when there is none, or when the gateway stops.
    *
    * @param gone aborted when the client has gone
+   * @param guard ends the feed when its login is over
    */
-  take(gone: AbortSignal): OpenFeed {
+  take(gone: AbortSignal, guard?: FeedGuard): OpenFeed {
     if (this.#stopping) throw new TidegateError("unavailable", "the gateway is stopping");
     if (this.#open.size >= this.#limit) {
       const reason = `${this.#limit} feeds are open (limits.openFeeds); try again later`;
@@ -47,13 +51,22 @@ export class OpenFeeds {
     gone.addEventListener("abort", abort);
     if (gone.aborted) abort();
     const stopping = () => this.#stopping;
+    let refused = false;
+    const unguard = guard?.watch(() => {
+      refused = true;
+      abort();
+    });
     return {
       signal: controller.signal,
       get stopping() {
         return stopping();
       },
+      get refused() {
+        return refused;
+      },
       abort,
       release: () => {
+        unguard?.();
         gone.removeEventListener("abort", abort);
         this.#open.delete(controller);
       },

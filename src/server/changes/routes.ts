@@ -1,6 +1,7 @@
 // The `_changes` route: reads the request, opens the feed, and hands it to its transport.
 
 import { TidegateError } from "../../base/errors.ts";
+import { feedGuardOf } from "../auth/feed-guard.ts";
 import { requestObject } from "../body.ts";
 import type { Call } from "../context.ts";
 import { originAllowed } from "../cors.ts";
@@ -39,7 +40,7 @@ async function answer(call: Call, given: Given): Promise<Response> {
   const { server, database, actor } = call.var;
   const { connection } = call.env;
   const request = parseChanges(given, database.settings.changes.mode === "eager");
-  const place = server.feeds.take(connection.signal);
+  const place = server.feeds.take(connection.signal, feedGuardOf(call));
   try {
     if (request.kind === "normal") await fresh(database, server.time, place.signal);
     const since = request.changes.since;
@@ -104,6 +105,7 @@ function socketAnswer(call: Call, query: Given): Response {
       actor,
       time: server.time,
       feeds: server.feeds,
+      guard: feedGuardOf(call),
       query,
       eager: database.settings.changes.mode === "eager",
       failed: (error) => server.log.error({ err: error }, "a changes socket failed"),

@@ -7,6 +7,7 @@ import type { Actor } from "../../documents/types.ts";
 import type { ChangesEngine } from "../../replication/types.ts";
 import type { ServerSocket } from "../../runtime/http.ts";
 import { sleep, type Time } from "../../runtime/time.ts";
+import type { FeedGuard } from "../auth/feed-guard.ts";
 import type { OpenFeed, OpenFeeds } from "./open-feeds.ts";
 import { type ChangesRequest, type Given, parseChanges } from "./options.ts";
 import { steps } from "./pace.ts";
@@ -30,6 +31,8 @@ export interface SocketFeed {
   readonly actor: Actor;
   readonly time: Time;
   readonly feeds: OpenFeeds;
+  /** Ends the feed when its login is over. */
+  readonly guard: FeedGuard | undefined;
   /** What the handshake's query said; the first message goes over it. */
   readonly query: Given;
   readonly eager: boolean;
@@ -41,10 +44,11 @@ export interface SocketFeed {
 export async function serveSocket(socket: ServerSocket, feed: SocketFeed): Promise<void> {
   let place: OpenFeed | undefined;
   try {
-    place = feed.feeds.take(socket.closed);
+    place = feed.feeds.take(socket.closed, feed.guard);
     const request = await firstMessage(socket, feed, place.signal);
     if (request) await send(socket, feed, request, place.signal);
-    if (place.stopping) socket.close(GOING_AWAY, "the gateway is stopping");
+    if (place.refused) socket.close(REFUSED, "unauthorized");
+    else if (place.stopping) socket.close(GOING_AWAY, "the gateway is stopping");
     else socket.close(NORMAL, "the feed is over");
   } catch (error) {
     await refuse(socket, feed, error);

@@ -1,0 +1,203 @@
+// The users and roles of one database: read through a cache that ticks keep true, written with the
+// revision that was read. What their documents look like is `records.ts`.
+
+import { isTidegateError, TidegateError } from "../../base/errors.ts";
+import type { MutationToken } from "../../bucket/bucket.ts";
+import type { StableClock } from "../../controller/ports.ts";
+import { type PrincipalId, pseudoChannel } from "../../index/pseudo-channel.ts";
+import { channelHash } from "../../index/shape.ts";
+import type { Random } from "../../runtime/random.ts";
+import type { Time } from "../../runtime/time.ts";
+import type { PrincipalStore } from "../ports.ts";
+import {
+  grantsOfUser,
+  parseRole,
+  parseUser,
+  type RoleRecord,
+  roleBody,
+  roleId,
+  type Stored,
+  type UserRecord,
+  userBody,
+  userId,
+} from "./records.ts";
+import { UserCache } from "./user-cache.ts";
+
+/** How often a change is tried again when others change the same principal. */
+const MAX_ATTEMPTS = 10;
+
+/** How long the answer to a change waits for the tick that makes it count. */
+const SETTLE_LIMIT_MS = 2000;
+
+/** The most names of one answer of {@link Principals.list}. */
+export const MAX_LISTED = 10_000;
+
+/** Makes the next version of a user from the one that is there; undefined: nothing is to change. */
+export type UserChange = (now: Stored<UserRecord> | undefined) => UserRecord | undefined;
+
+/** What became of a change. */
+export interface Changed<T> {
+  /** What is stored now. */
+  readonly now: Stored<T>;
+  /** Whether there was none before. */
+  readonly created: boolean;
+}
+
+/** What {@link Principals} needs. */
+export interface PrincipalsOptions {
+  readonly store: PrincipalStore;
+  readonly stable: Pick<StableClock, "subscribe" | "reached">;
+  /** The number of vbuckets. */
+  readonly vbuckets: number;
+  readonly time: Time;
+  readonly random: Random;
+}
+
+/** The users and roles of one database. */
+export class Principals {
+  readonly #store: PrincipalStore;
+  readonly #options: PrincipalsOptions;
+  readonly #cache: UserCache;
+  readonly #end: () => void;
+
+  constructor(options: PrincipalsOptions) {
+    const { store, stable } = options;
+    this.#options = options;
+    this.#store = store;
+    this.#cache = new UserCache(
+      async (name) => {
+        const found = await store.load(userId(name));
+        return found && parseUser(name, found);
+      },
+      (name) => channelHash(pseudoChannel(userId(name))),
+    );
+    this.#end = stable.subscribe((_, changed) => this.#cache.changed(changed));
+  }
+
+  /** The user as this node knows it, from the cache; undefined when there is none. */
+  user(name: string): Promise<Stored<UserRecord> | undefined> {
+    return this.#cache.get(name);
+  }
+
+  /** The role; undefined when there is none. */
+  async role(name: string): Promise<Stored<RoleRecord> | undefined> {
+    const found = await this.#store.load(roleId(name));
+    return found && parseRole(name, found);
+  }
+
+  /** Names greater than `after`, in order, at most `limit`. */
+  list(kind: "user" | "role", after: string, limit: number): Promise<string[]> {
+    return this.#store.list(kind, after, Math.min(limit, MAX_LISTED));
+  }
+
+  /** A new value of a user's `epoch`: with it all logins of before end. */
+  newEpoch(): string {
+    return Buffer.from(this.#options.random.bytes(12)).toString("base64url");
+  }
+
+  /**
+   * Changes or makes a user.
+   *
+   * @param change may be called again when somebody else changed the user meanwhile; what it throws
+   *   ends the change
+   */
+  async changeUser(name: string, change: UserChange): Promise<Changed<UserRecord> | undefined> {
+    return this.#attempts(async () => {
+      const id = userId(name);
+      const found = await this.#store.load(id);
+      const before = found && parseUser(name, found);
+      const next = change(before);
+      if (next === undefined) return undefined;
+      const saved = await this.#store.save(id, before?.rev, userBody(next), grantsOfUser(next));
+      this.#cache.forget(name);
+      await this.#settled(saved);
+      return { now: { ...next, rev: saved.rev }, created: before === undefined };
+    });
+  }
+
+  /** Writes a role. */
+  async putRole(role: RoleRecord, mayExist: boolean): Promise<Changed<RoleRecord>> {
+    return this.#attempts(async () => {
+      const id = roleId(role.name);
+      const found = await this.#store.load(id);
+      if (found && !mayExist) throw exists("role", role.name);
+      const grants = { channels: role.adminChannels, roles: [] };
+      const saved = await this.#store.save(id, found?.rev, roleBody(role), grants);
+      await this.#settled(saved);
+      return { now: { ...role, rev: saved.rev }, created: found === undefined };
+    });
+  }
+
+  /** Removes a user or a role. Throws `not_found`. */
+  async remove(id: PrincipalId): Promise<void> {
+    await this.#attempts(async () => {
+      const found = await this.#store.load(id);
+      if (!found) throw noSuch(id);
+      const saved = await this.#store.save(id, found.rev, null, { channels: [], roles: [] });
+      if (id.startsWith("user:")) this.#cache.forget(id.slice("user:".length));
+      await this.#settled(saved);
+    });
+  }
+
+  /** Ends every login of a user. Throws `not_found`. */
+  async endLogins(name: string): Promise<void> {
+    await this.changeUser(name, (now) => {
+      if (!now) throw noSuch(userId(name));
+      return { ...now, epoch: this.newEpoch() };
+    });
+  }
+
+  /** Calls `listener` when the user's document may have changed. Gives what ends that. */
+  watch(name: string, listener: () => void): () => void {
+    return this.#cache.watch(name, listener);
+  }
+
+  /** Tells who watches the user that something about it changed: a session was ended. */
+  recheck(name: string): void {
+    this.#cache.forget(name);
+  }
+
+  /** Hears of no more ticks. */
+  close(): void {
+    this.#end();
+  }
+
+  /**
+   * Waits until what was written is in the stable clock: who is told that a change is done may count
+   * on its effect. When that takes long the change is done all the same, and takes effect later.
+   */
+  async #settled({ vb, seq }: MutationToken): Promise<void> {
+    const { stable, vbuckets, time } = this.#options;
+    const clock = new Float64Array(vbuckets);
+    clock[vb] = seq;
+    const limit = new AbortController();
+    const cancel = time.after(SETTLE_LIMIT_MS, () => limit.abort());
+    try {
+      await stable.reached(clock, limit.signal);
+    } catch (error) {
+      if (!isTidegateError(error, "unavailable")) throw error;
+    } finally {
+      cancel();
+    }
+  }
+
+  async #attempts<T>(attempt: () => Promise<T>): Promise<T> {
+    for (let tries = 1; ; tries++) {
+      try {
+        return await attempt();
+      } catch (error) {
+        if (tries === MAX_ATTEMPTS || !isTidegateError(error, "conflict")) throw error;
+      }
+    }
+  }
+}
+
+/** 404 of a user or a role. */
+export function noSuch(id: PrincipalId): TidegateError {
+  return new TidegateError("not_found", `there is no ${id.replace(":", " ")}`);
+}
+
+/** 409 of a user or a role that is to be made. */
+export function exists(kind: "user" | "role", name: string): TidegateError {
+  return new TidegateError("conflict", `${kind} ${name} exists already; PUT changes it`);
+}
