@@ -14,8 +14,8 @@ import { checkRevisionId } from "./revision-id.ts";
 import { indexOfRevision, leavesOf } from "./revision-tree.ts";
 import { readAttachment } from "./side-items.ts";
 import { SYNC_ATTRIBUTE } from "./sync-codec.ts";
-import type { StoredAttachment } from "./sync-metadata.ts";
-import type { AttachmentView, DocumentView, GetOptions, OpenRevision } from "./types.ts";
+import { channelsOf, type StoredAttachment } from "./sync-metadata.ts";
+import type { AttachmentView, DocumentView, GetOptions, OpenRevision, Winner } from "./types.ts";
 import {
   hidden,
   knownRevisions,
@@ -221,6 +221,19 @@ function hereFor(access: Access, version: Version, asked: number): (rev: string)
   }
   known ??= new Set(tree.map((node) => node.rev));
   return (rev) => known.has(rev);
+}
+
+/** What each document is now, by its winning revision; undefined: gone, or it can't be read. */
+export async function winnersOfMany(
+  ctx: StoreContext,
+  ids: readonly string[],
+): Promise<(Winner | undefined)[]> {
+  const versions = await loadMany(ctx, ids, false);
+  return versions.map((version) => {
+    if (version === undefined || version instanceof TidegateError) return undefined;
+    const { rev, seq, deleted } = version.sync;
+    return { rev, seq, deleted, channels: channelsOf(version.sync) };
+  });
 }
 
 /** The leaves of each document that may be read, winner first; undefined: there is no document. */

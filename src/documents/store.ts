@@ -27,6 +27,7 @@ import {
   rawDocument,
   revisionTreeOf,
   revsDiff,
+  winnersOfMany,
 } from "./read.ts";
 import { resync } from "./resync.ts";
 import type { SyncFunction } from "./sync-port.ts";
@@ -105,6 +106,7 @@ export function createDocumentStore(options: DocumentStoreOptions): DocumentStor
     putLocal: (actor, id, document) => putLocal(ctx, actor, id, document),
     removeLocal: (actor, id, rev) => removeLocal(ctx, actor, id, rev),
     leaves: (ids, access = FULL_ACCESS) => leavesOfMany(ctx, access, ids),
+    winners: (ids) => winnersOfMany(ctx, ids),
     raw: (id) => rawDocument(ctx, id),
     revisionTree: (id) => revisionTreeOf(ctx, id),
     purge: (ids) => purge(ctx, ids),

@@ -81,6 +81,14 @@ export type BulkGetResult =
   | { readonly id: string; readonly ok: DocumentView }
   | { readonly id: string; readonly rev: string; readonly error: string; readonly reason: string };
 
+/** What a document is now. */
+export interface Winner {
+  readonly rev: string;
+  readonly seq: number;
+  readonly deleted: boolean;
+  readonly channels: readonly string[];
+}
+
 /** Options of `_all_docs`. */
 export interface AllDocsOptions {
   readonly keys?: readonly string[];
@@ -201,6 +209,11 @@ export interface DocumentStore {
     ids: readonly string[],
     access?: Access,
   ): Promise<({ rev: string; deleted: boolean }[] | undefined)[]>;
+  /**
+   * For the changes engine: what each document is now, by its winning revision; undefined: gone, or
+   * it can't be read. `seq` is that of the mutation which wrote it.
+   */
+  winners(ids: readonly string[]): Promise<(Winner | undefined)[]>;
 
   /** Admin: the stored body and the `_sync` attribute, as they are. */
   raw(id: string): Promise<JsonObject>;

@@ -12,7 +12,6 @@ import { createHealer } from "../documents/healer.ts";
 import { createDocumentStore, type DocumentStoreHandle } from "../documents/store.ts";
 import { type Index, openIndex } from "../index/open.ts";
 import { channelHash } from "../index/shape.ts";
-import { ALL_CHANNEL } from "../index/types.ts";
 import { createChangesEngine, type RunningChangesEngine } from "../replication/engine.ts";
 import type { Random } from "../runtime/random.ts";
 import type { Time } from "../runtime/time.ts";
@@ -144,7 +143,6 @@ function makeChanges(
     index,
     documents,
     channelHash,
-    visible: ({ access }) => (access.everything ? [ALL_CHANNEL] : [...access.now()]),
     eager: () => live.current.changes.mode === "eager",
   });
 }

@@ -13,6 +13,7 @@ import {
 } from "./limits.ts";
 import type { Change } from "./merge.ts";
 import type { FeedSource } from "./ports.ts";
+import type { Plan } from "./reach.ts";
 import { rowText } from "./row-text.ts";
 import type { ChangesBatch, ChangesFeed } from "./types.ts";
 
@@ -21,6 +22,8 @@ export class DescendingFeed implements ChangesFeed {
   readonly #source: FeedSource;
   readonly #from: Stable;
   readonly #to: Stable;
+  /** What the reader is sent; found with the first piece. */
+  #plan: Plan | undefined;
   /** Vbuckets from here on were given out. */
   #below: number;
   #stripe: number;
@@ -80,11 +83,17 @@ export class DescendingFeed implements ChangesFeed {
 
   /** The wanted changes of the vbuckets from `first` on; undefined when they are more than `most`. */
   async #readStripe(first: number, most: number): Promise<Change[] | undefined> {
-    const to = this.#from.clock.slice();
-    for (let vb = first; vb < this.#below; vb++) to[vb] = this.#to.clock[vb] ?? 0;
+    const { reach, changes, wants, head } = this.#source;
+    const newest = head();
+    await this.#source.actor.access.refresh();
+    this.#plan = this.#plan
+      ? reach.renewed(this.#plan)
+      : reach.plan(this.#from, this.#to, undefined, newest);
+    const stripe = new Set<number>();
+    for (let vb = first; vb < this.#below; vb++) stripe.add(vb);
     const piece: Change[] = [];
-    for await (const batch of this.#source.changes(this.#from.clock, to, undefined)) {
-      for (const change of batch) if (this.#source.wants(change)) piece.push(change);
+    for await (const batch of changes(this.#plan, undefined, stripe)) {
+      for (const change of batch) if (wants(change)) piece.push(change);
       if (piece.length > most) return undefined;
     }
     return piece;

@@ -31,7 +31,7 @@ export async function readDetails(
   actor: Actor,
 ): Promise<readonly Details[]> {
   const allLeaves = options.style === "all_docs";
-  const leaves = allLeaves ? await readLeaves(changes, documents) : undefined;
+  const leaves = allLeaves ? await readLeaves(changes, documents, actor) : undefined;
   const withLeaves = (change: Change): Details => {
     const revs = leaves?.get(change.entry.docId);
     return revs === undefined ? NO_DETAILS : { leaves: revs };
@@ -49,10 +49,11 @@ export async function readDetails(
   return details;
 }
 
-/** The leaf revisions of the documents that have more than one, as their entries say. */
+/** The leaf revisions, as far as they may be read, of the documents that have more than one. */
 async function readLeaves(
   changes: readonly Change[],
   documents: DocumentStore,
+  actor: Actor,
 ): Promise<Map<string, string[]>> {
   const ids: string[] = [];
   for (const { entry, left } of changes) {
@@ -60,7 +61,7 @@ async function readLeaves(
   }
   const leaves = new Map<string, string[]>();
   if (ids.length === 0) return leaves;
-  const found = await documents.leaves(ids);
+  const found = await documents.leaves(ids, actor.access);
   for (const [i, revs] of found.entries()) {
     const id = ids[i];
     // A document that is gone since has no leaves: its row says what the entry knows.

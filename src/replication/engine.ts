@@ -6,18 +6,21 @@ import { vbucketOf } from "../bucket/vbucket.ts";
 import type { Branches } from "../clock/branches.ts";
 import { resolvePosition } from "../clock/position.ts";
 import { formatTick, parseSequence } from "../clock/sequence.ts";
-import type { Clock, Stable } from "../clock/tick.ts";
+import type { Stable } from "../clock/tick.ts";
 import type { LookupMap, StableClock } from "../controller/ports.ts";
 import type { Actor, DocumentStore } from "../documents/types.ts";
-import { ALL_CHANNEL, EntryFlag, type IndexMutation, type IndexReader } from "../index/types.ts";
+import { EntryFlag, type IndexMutation, type IndexReader } from "../index/types.ts";
+import { Audiences } from "./audience.ts";
 import { DescendingFeed } from "./descending.ts";
 import { EagerRows } from "./eager.ts";
 import { StableFeed } from "./feed.ts";
 import { MAX_FEED_CHANNELS, MAX_FEED_DOCUMENTS } from "./limits.ts";
-import { type Change, mergeChannels } from "./merge.ts";
-import type { FeedSource, Place, Waiting } from "./ports.ts";
+import type { Change } from "./merge.ts";
+import type { FeedSource, Place } from "./ports.ts";
+import { type Plan, Reach } from "./reach.ts";
+import { type PlanSources, readPlan } from "./read-plan.ts";
+import { RecentTicks } from "./recent-ticks.ts";
 import type { ChangesEngine, ChangesFeed, ChangesOptions } from "./types.ts";
-import { WakeTable, type WatchedChannels } from "./wake-table.ts";
 
 /** What {@link createChangesEngine} needs. */
 export interface ChangesEngineOptions {
@@ -29,8 +32,6 @@ export interface ChangesEngineOptions {
   readonly documents: DocumentStore;
   /** The 32-bit hash of a channel's name, as the index's records carry it. */
   readonly channelHash: (channel: string) => number;
-  /** The channels that the actor may see; `["*"]`: every document. */
-  readonly visible: (actor: Actor) => readonly string[];
   /** Whether feeds that do not say are eager. */
   readonly eager?: () => boolean;
 }
@@ -48,28 +49,28 @@ export function createChangesEngine(options: ChangesEngineOptions): RunningChang
   return new Engine(options);
 }
 
-/** An eager feed with its rows. */
-interface Eager {
-  readonly rows: EagerRows;
-  feed: Waiting | undefined;
-}
-
 class Engine implements RunningChangesEngine {
   readonly #options: ChangesEngineOptions;
-  readonly #wake = new WakeTable<Waiting>();
-  readonly #eager = new WakeTable<Eager>();
+  readonly #audiences: Audiences;
+  readonly #recent: RecentTicks;
   readonly #unsubscribe: () => void;
   /** The newest tick that the feeds were told of. */
   #head: Stable;
+  #branchesVersion: number;
   #open = 0;
 
   constructor(options: ChangesEngineOptions) {
+    const { stable, channelHash, branches } = options;
     this.#options = options;
-    this.#head = options.stable.head();
-    this.#unsubscribe = options.stable.subscribe((stable, changed) => {
+    this.#head = stable.head();
+    this.#branchesVersion = branches.version;
+    this.#audiences = new Audiences(channelHash);
+    this.#recent = new RecentTicks(this.#head.tick);
+    this.#unsubscribe = stable.subscribe((newest, changed) => {
       const before = this.#head;
-      this.#head = stable;
-      for (const feed of this.#wake.concerned(changed)) feed.wake(before);
+      this.#head = newest;
+      this.#recent.add(newest.tick, changed);
+      this.#audiences.ticked(before, changed);
     });
   }
 
@@ -86,112 +87,76 @@ class Engine implements RunningChangesEngine {
   }
 
   async open(actor: Actor, options: ChangesOptions): Promise<ChangesFeed> {
-    const { lookup, vbuckets, branches, visible } = this.#options;
-    const channels = wantedChannels(visible(actor), options.channels);
+    const { lookup, vbuckets, branches } = this.#options;
+    const source = this.#source(actor, options);
     const { from, within } =
       options.since === "now"
         ? { from: this.#head, within: undefined }
         : await resolvePosition(parseSequence(options.since), lookup, vbuckets, branches);
-    if (options.descending) {
-      const source = this.#source(actor, options, channels, undefined);
-      return this.#opened(new DescendingFeed(source, from));
-    }
-    const eager =
-      (options.eager ?? this.#options.eager?.()) ? this.#eagerRows(channels) : undefined;
-    const feed = new StableFeed(this.#source(actor, options, channels, eager), from, within);
-    if (eager) eager.feed = feed;
-    return this.#opened(feed);
-  }
-
-  #opened<Feed extends ChangesFeed>(feed: Feed): Feed {
     this.#open++;
-    return feed;
-  }
-
-  #eagerRows(channels: readonly string[]): Eager {
-    const all = channels.includes(ALL_CHANNEL);
-    const eager: Eager = { rows: new EagerRows(all ? "all" : channels), feed: undefined };
-    this.#eager.add(eager, this.#watched(channels));
-    return eager;
+    if (options.descending) return new DescendingFeed(source, from);
+    const eager = options.eager ?? this.#options.eager?.() ?? false;
+    return new StableFeed(source, from, within, eager ? new EagerRows() : undefined);
   }
 
   saved(mutation: IndexMutation): void {
-    if (this.#eager.size === 0) return;
-    const { channelHash } = this.#options;
-    const hashes = new Set(mutation.channels.map(channelHash));
-    for (const { channel } of mutation.removals) hashes.add(channelHash(channel));
-    for (const { rows, feed } of this.#eager.concerned(hashes)) {
-      rows.saved(mutation);
-      if (rows.waiting) feed?.nudge();
-    }
+    this.#audiences.saved(mutation);
   }
 
-  #watched(channels: readonly string[]): WatchedChannels {
-    return channels.includes(ALL_CHANNEL) ? "all" : channels.map(this.#options.channelHash);
-  }
-
-  #source(
+  #changes(
+    sources: PlanSources,
     actor: Actor,
-    options: ChangesOptions,
-    channels: readonly string[],
-    eager: Eager | undefined,
-  ): FeedSource {
-    const { documents, lookup, branches, index, vbuckets } = this.#options;
+    plan: Plan,
+    start: Place | undefined,
+    vbuckets: ReadonlySet<number> | undefined,
+  ): AsyncIterable<readonly Change[]> {
+    const { branches } = this.#options;
+    if (this.#branchesVersion !== branches.version) {
+      // What was cut away changed channels too, and no tick says which.
+      this.#branchesVersion = branches.version;
+      this.#recent.forget(this.#head.tick);
+    }
+    const changed = this.#recent.changed(plan.from.tick, plan.to.tick);
+    return readPlan(sources, actor.access, plan, changed, { start, vbuckets });
+  }
+
+  #source(actor: Actor, options: ChangesOptions): FeedSource {
+    const { documents, lookup, branches, vbuckets } = this.#options;
     const ids = options.docIds === undefined ? undefined : new Set(options.docIds);
     if (ids !== undefined && ids.size > MAX_FEED_DOCUMENTS) {
       throw new TidegateError("too_large", `doc_ids: at most ${MAX_FEED_DOCUMENTS} documents`);
     }
-    const inVbuckets = ids && new Set(Array.from(ids, (id) => vbucketOf(id, vbuckets)));
-    const watched = this.#watched(channels);
+    const asked = options.channels;
+    if (asked !== undefined && asked.length > MAX_FEED_CHANNELS) {
+      throw new TidegateError("too_large", `channels: at most ${MAX_FEED_CHANNELS} in one feed`);
+    }
+    const ofIds = ids && new Set(Array.from(ids, (id) => vbucketOf(id, vbuckets)));
+    const audiences = this.#audiences;
     return {
       options,
       actor,
       documents,
       lookup,
       branches,
+      reach: new Reach(actor.access, asked, options.revocations ?? false),
       head: () => this.#head,
-      changes: (from: Clock, to: Clock, start: Place | undefined) => {
-        const upTo = inVbuckets ? narrowed(from, to, inVbuckets) : to;
-        return mergeChannels(
-          channels.map((channel) => ({
-            channel,
-            batches: index.read(channel, from, upTo, start),
-          })),
-        );
+      changes: (plan, start, stripe) => {
+        const wanted = stripe && ofIds ? stripe.intersection(ofIds) : (stripe ?? ofIds);
+        return this.#changes(this.#options, actor, plan, start, wanted);
       },
       // An entry without a revision stands for a purge, or for what is no document.
-      wants: ({ entry, left }: Change) =>
+      wants: ({ entry, left, revoked }) =>
         entry.revId !== "" &&
         (ids === undefined || ids.has(entry.docId)) &&
-        !(options.activeOnly && (left !== undefined || entry.flags & EntryFlag.deleted)),
-      watch: (feed: Waiting) => this.#wake.add(feed, watched),
-      unwatch: (feed: Waiting) => this.#wake.remove(feed, watched),
-      eager: eager?.rows,
+        (revoked ||
+          !(options.activeOnly && (left !== undefined || entry.flags & EntryFlag.deleted))),
+      join: (channels, eager) => audiences.join(channels, eager),
+      leave: (audience, eager) => audiences.leave(audience, eager),
+      watch: (feed, audience, others) => audiences.watch(feed, audience, others),
+      unwatch: (feed, audience, others) => audiences.unwatch(feed, audience, others),
       closed: () => {
         this.#open--;
-        if (eager) this.#eager.remove(eager, watched);
       },
     };
   }
-}
-
-/** The channels to read: those asked for, as far as they are visible. */
-function wantedChannels(
-  visible: readonly string[],
-  asked: readonly string[] | undefined,
-): readonly string[] {
-  if (asked !== undefined && asked.length > MAX_FEED_CHANNELS) {
-    throw new TidegateError("too_large", `channels: at most ${MAX_FEED_CHANNELS} in one feed`);
-  }
-  const all = visible.includes(ALL_CHANNEL);
-  if (asked === undefined || asked.includes(ALL_CHANNEL)) return all ? [ALL_CHANNEL] : visible;
-  const wanted = new Set(asked);
-  return all ? [...wanted] : visible.filter((channel) => wanted.has(channel));
-}
-
-/** `to` where the documents asked for can be, and nothing elsewhere: what is not read costs nothing. */
-function narrowed(from: Clock, to: Clock, vbuckets: ReadonlySet<number>): Clock {
-  const narrow = from.slice();
-  for (const vb of vbuckets) narrow[vb] = to[vb] ?? 0;
-  return narrow;
 }

@@ -1,21 +1,25 @@
 // One reader's feed in stable mode: interval after interval of the stable clock, each read from the
 // index, merged and printed. Pull-based: a slow reader's ticks are conflated by themselves.
 
+import type { Access } from "../access/types.ts";
 import { assert } from "../base/assert.ts";
 import { formatEager, formatInterval, formatTick } from "../clock/sequence.ts";
 import type { Stable } from "../clock/tick.ts";
+import type { Audience, EagerListener, Listener } from "./audience.ts";
 import { type Details, needsDetails, readDetails } from "./details.ts";
 import type { EagerRows } from "./eager.ts";
 import { MAX_BATCH_DOCUMENTS, MAX_BATCH_ROWS, ROWS_PER_POSITION } from "./limits.ts";
 import type { Change } from "./merge.ts";
-import type { FeedSource, Place, Waiting } from "./ports.ts";
+import type { FeedSource, Place } from "./ports.ts";
+import type { Channels, Plan } from "./reach.ts";
 import { rowText } from "./row-text.ts";
 import type { ChangesBatch, ChangesFeed } from "./types.ts";
 
 /** An interval being read. */
 interface Interval {
-  readonly to: Stable;
-  readonly changes: AsyncIterator<readonly Change[]>;
+  /** What of it the reader is sent. */
+  plan: Plan;
+  changes: AsyncIterator<readonly Change[]>;
   /** Read from the index and not yet given out: from `at` on. */
   buffer: readonly Change[];
   at: number;
@@ -24,13 +28,23 @@ interface Interval {
 }
 
 /** A feed of stable rows. */
-export class StableFeed implements ChangesFeed, Waiting {
+export class StableFeed implements ChangesFeed, Listener {
   readonly #source: FeedSource;
+  readonly #access: Access;
+  /** Rows ahead of the stable clock, when the reader wants them. */
+  readonly #eager: EagerRows | undefined;
+  readonly #listener: EagerListener | undefined;
   /** Everything in here was sent. */
   #from: Stable;
+  /** The channels that the reader has whole up to there; undefined: only the clock tells. */
+  #has: Channels | undefined;
   /** The rollbacks that `#from` was clamped under. */
   #version: number;
+  /** The end of the interval, and the place there, with which the reader came. */
+  #within: ({ readonly to: Stable } & Place) | undefined;
   #interval: Interval | undefined;
+  /** Who looks at the same channels. */
+  #audience: Audience | undefined;
   /** Rows that may still be sent. */
   #left: number;
   #closed = false;
@@ -41,13 +55,17 @@ export class StableFeed implements ChangesFeed, Waiting {
     source: FeedSource,
     from: Stable,
     within: ({ readonly to: Stable } & Place) | undefined,
+    eager: EagerRows | undefined,
   ) {
     this.#source = source;
+    this.#access = source.actor.access;
     this.#from = from;
+    this.#within = within;
+    this.#eager = eager;
+    this.#listener = eager && { rows: eager, nudge: () => this.#awake?.(this.#source.head()) };
     this.#version = source.branches.version;
     const { limit } = source.options;
     this.#left = limit === undefined ? Number.POSITIVE_INFINITY : Math.max(1, limit);
-    if (within) this.#begin(within.to, { vb: within.vb, seq: within.seq });
   }
 
   async read(wait: boolean, signal?: AbortSignal): Promise<ChangesBatch> {
@@ -66,6 +84,7 @@ export class StableFeed implements ChangesFeed, Waiting {
     this.#closed = true;
     this.#source.closed();
     this.#awake?.(this.#from);
+    if (this.#audience) this.#source.leave(this.#audience, this.#listener);
     if (!this.#reading) void this.#drop();
   }
 
@@ -75,15 +94,11 @@ export class StableFeed implements ChangesFeed, Waiting {
 
   async #read(wait: boolean, signal?: AbortSignal): Promise<ChangesBatch> {
     while (!this.#closed && this.#left > 0) {
-      if (this.#interval === undefined) {
-        await this.#clamp();
-        const head = this.#source.head();
-        if (head.tick > this.#from.tick) this.#begin(head, undefined);
-      }
+      await this.#advance(wait);
       const rows = this.#interval === undefined ? [] : await this.#next(this.#interval, signal);
       const caughtUp = this.#caughtUp();
-      if (rows.length === 0 && caughtUp && this.#source.eager?.waiting) {
-        const ahead = await this.#ahead(this.#source.eager);
+      if (rows.length === 0 && caughtUp && this.#eager?.waiting) {
+        const ahead = await this.#ahead(this.#eager);
         if (ahead !== undefined) return ahead;
       }
       if (rows.length > 0 || (caughtUp && !wait)) return this.#batch(rows, caughtUp);
@@ -91,6 +106,29 @@ export class StableFeed implements ChangesFeed, Waiting {
       if (caughtUp) await this.#wait(signal);
     }
     return this.#batch([], this.#caughtUp());
+  }
+
+  /** Begins the next interval when none is under way, and there is a newer tick. */
+  async #advance(wait: boolean): Promise<void> {
+    if (this.#interval !== undefined) return;
+    await this.#clamp();
+    // The access has everything of this head then, if not more.
+    const head = this.#source.head();
+    await this.#access.refresh();
+    if (wait || this.#eager) this.#join();
+    const within = this.#within;
+    this.#within = undefined;
+    if (within) this.#begin(within.to, { vb: within.vb, seq: within.seq }, head);
+    else if (head.tick > this.#from.tick) this.#begin(head, undefined, head);
+  }
+
+  /** Joins those who look at the channels that this reader sees now. */
+  #join(): void {
+    const channels = this.#source.reach.now();
+    this.#eager?.see(channels);
+    if (this.#closed || this.#audience?.channels === channels) return;
+    if (this.#audience) this.#source.leave(this.#audience, this.#listener);
+    this.#audience = this.#source.join(channels, this.#listener);
   }
 
   /** Rows beyond the stable clock; undefined when there are none. */
@@ -126,7 +164,7 @@ export class StableFeed implements ChangesFeed, Waiting {
 
   /** The exact position after what was given out. */
   #position(place = this.#interval?.place): string {
-    const to = this.#interval?.to;
+    const to = this.#interval?.plan.to;
     if (to === undefined || place === undefined) return formatTick(this.#from.tick);
     return formatInterval(this.#from.tick, to.tick, place.vb, place.seq);
   }
@@ -141,9 +179,20 @@ export class StableFeed implements ChangesFeed, Waiting {
     }
   }
 
-  #begin(to: Stable, place: Place | undefined): void {
-    const changes = this.#source.changes(this.#from.clock, to.clock, place);
-    this.#interval = { to, changes: changes[Symbol.asyncIterator](), buffer: [], at: 0, place };
+  #begin(to: Stable, place: Place | undefined, newest: Stable): void {
+    const plan = this.#source.reach.plan(this.#from, to, this.#has, newest);
+    const changes = this.#source.changes(plan, place)[Symbol.asyncIterator]();
+    this.#interval = { plan, changes, buffer: [], at: 0, place };
+  }
+
+  /** Reads the interval anew after what was given out, by `plan`. */
+  async #restart(interval: Interval, plan: Plan): Promise<void> {
+    const before = interval.changes;
+    interval.plan = plan;
+    interval.changes = this.#source.changes(plan, interval.place)[Symbol.asyncIterator]();
+    interval.buffer = [];
+    interval.at = 0;
+    await before.return?.();
   }
 
   /** Lets go of the interval under way; the feed must not be read on. */
@@ -156,10 +205,14 @@ export class StableFeed implements ChangesFeed, Waiting {
   /** As {@link #fill}. When it fails, the next call goes on after what was given out. */
   async #next(interval: Interval, signal: AbortSignal | undefined): Promise<string[]> {
     try {
+      await this.#access.refresh();
+      const plan = this.#source.reach.renewed(interval.plan);
+      // Who has lost a channel meanwhile gets nothing more of it, nor what was read already.
+      if (plan.channels !== interval.plan.channels) await this.#restart(interval, plan);
+      else interval.plan = plan;
       return await this.#fill(interval, signal);
     } catch (error) {
-      this.#begin(interval.to, interval.place);
-      await interval.changes.return?.();
+      await this.#restart(interval, interval.plan);
       throw error;
     }
   }
@@ -191,10 +244,12 @@ export class StableFeed implements ChangesFeed, Waiting {
       this.#left -= changes.length;
       more = await this.#peek(interval);
     }
-    const texts = new Positions(this.#from, interval.to, before);
+    const { to, channels, whole } = interval.plan;
+    const texts = new Positions(this.#from, to, before);
     if (!more) {
-      this.#source.eager?.covered(interval.to.clock);
-      this.#from = interval.to;
+      this.#eager?.covered(to.clock);
+      this.#from = to;
+      this.#has = whole ? channels : undefined;
       this.#interval = undefined;
     }
     return texts.print(changes, details, this.#position());
@@ -208,7 +263,7 @@ export class StableFeed implements ChangesFeed, Waiting {
     try {
       return await this.#load(interval);
     } catch {
-      this.#begin(interval.to, interval.place);
+      await this.#restart(interval, interval.plan);
       return true;
     }
   }
@@ -232,24 +287,24 @@ export class StableFeed implements ChangesFeed, Waiting {
     while (interval.at < interval.buffer.length && changes.length < most) {
       const change = interval.buffer[interval.at++] as Change;
       const { vb, seq } = change.entry;
-      const sent = this.#source.eager?.wasSent(vb, seq) ?? false;
+      const sent = this.#eager?.wasSent(vb, seq) ?? false;
       if (!sent && this.#source.wants(change)) changes.push(change);
       else interval.place = { vb, seq };
     }
     return changes;
   }
 
-  /** A local save waits to be sent ahead. */
-  nudge(): void {
-    this.#awake?.(this.#source.head());
-  }
-
   /** Waits for a tick that may concern this feed, for `signal`, or for the feed's end. */
   async #wait(signal: AbortSignal | undefined): Promise<void> {
     const { watch, unwatch, head } = this.#source;
+    const audience = this.#audience;
+    assert(audience !== undefined, "who waits has joined an audience");
+    // A tick may have come since it was looked for.
+    if (head().tick > this.#from.tick) return;
+    const others = this.#access.watched();
     await new Promise<void>((resolve) => {
       const awake = (before: Stable) => {
-        unwatch(this);
+        unwatch(this, audience, others);
         signal?.removeEventListener("abort", aborted);
         this.#awake = undefined;
         // No tick since the wait began concerned this reader: it has all of them.
@@ -258,7 +313,7 @@ export class StableFeed implements ChangesFeed, Waiting {
       };
       const aborted = () => awake(head());
       this.#awake = awake;
-      watch(this);
+      watch(this, audience, others);
       signal?.addEventListener("abort", aborted);
     });
   }

@@ -29,3 +29,21 @@ export const MAX_EAGER_SENT = 4096;
 
 /** The most rows ahead of the stable clock that wait for a feed. */
 export const MAX_EAGER_QUEUED = 4096;
+
+/** Channels that are merged as streams; more of them are gathered, stripe of vbuckets by stripe. */
+export const MAX_MERGED_STREAMS = 64;
+
+/** The most entries that gathering holds, unless one vbucket has more. */
+export const MAX_GATHERED_ENTRIES = 100_000;
+
+/** Channels that are read at once when they are gathered. */
+export const GATHERED_AT_ONCE = 32;
+
+/** Documents whose newest version is looked at together before their rows are sent. */
+export const MAX_CHECKED_DOCUMENTS = 200;
+
+/** The ticks of which it is remembered which channels they changed. */
+export const MAX_RECENT_TICKS = 512;
+
+/** The most hashes of changed channels remembered of all those ticks. */
+export const MAX_RECENT_HASHES = 100_000;

@@ -14,11 +14,21 @@ export interface Change {
   readonly entry: Entry;
   /** The wanted channels that the document left, when it is in none of them any more. */
   readonly left: readonly string[] | undefined;
+  /** Whether it is the reader that lost those channels, not the document. */
+  readonly revoked?: boolean;
 }
+
+/**
+ * What is read of a channel: what is new to its readers; the whole past of one that the reader lacks,
+ * without removals; or what was in one that the reader has lost.
+ */
+export type ReadingKind = "new" | "backfill" | "revoked";
 
 /** The entries of one channel, in `(vb, seq)` order. */
 export interface ChannelEntries {
   readonly channel: string;
+  /** "new" unless said. */
+  readonly kind?: ReadingKind;
   readonly batches: AsyncIterable<readonly Entry[]>;
 }
 
@@ -27,15 +37,27 @@ export async function* mergeChannels(
   inputs: readonly ChannelEntries[],
 ): AsyncGenerator<readonly Change[]> {
   const [only] = inputs;
-  if (inputs.length === 1 && only) {
-    // The index gives of each document only the newest: nothing is left to do for one channel.
-    const left = [only.channel];
-    for await (const batch of only.batches) {
-      yield batch.map((entry) => ({ entry, left: isRemoval(entry) ? left : undefined }));
-    }
-    return;
+  if (inputs.length === 1 && only) yield* alone(only);
+  else yield* mergeMany(inputs);
+}
+
+/** The index gives of each document only the newest: nothing is left to do for one channel. */
+async function* alone(input: ChannelEntries): AsyncGenerator<readonly Change[]> {
+  const { channel, kind = "new", batches } = input;
+  const left = [channel];
+  for await (const batch of batches) {
+    const wanted = kind === "new" ? batch : batch.filter((entry) => !isSkipped(entry, kind));
+    if (kind === "revoked") yield wanted.map((entry) => ({ entry, left, revoked: true }));
+    else yield wanted.map((entry) => ({ entry, left: isRemoval(entry) ? left : undefined }));
   }
-  yield* mergeMany(inputs);
+}
+
+/** Whether an entry says nothing to who reads its channel in this way. */
+export function isSkipped({ flags }: Entry, kind: ReadingKind): boolean {
+  // Who lacks a channel has nothing that could have left it; who lost it needs no word of what is
+  // deleted, or had left before.
+  if (kind === "backfill") return (flags & EntryFlag.removed) !== 0;
+  return kind === "revoked" && (flags & (EntryFlag.removed | EntryFlag.deleted)) !== 0;
 }
 
 async function* mergeMany(inputs: readonly ChannelEntries[]): AsyncGenerator<readonly Change[]> {
@@ -51,12 +73,17 @@ async function* mergeMany(inputs: readonly ChannelEntries[]): AsyncGenerator<rea
       if (!window.takes(entry)) {
         ready = window.appendTo(ready);
         window = new MergeWindow();
-        if (ready.length >= MERGED_BATCH) {
+        if (ready.length >= MERGED_BATCH || heap.size === 1) {
           yield ready;
           ready = [];
         }
       }
-      window.add(entry, cursor.channel);
+      if (heap.size === 1 && window.size === 0) {
+        // The last channel that has anything more: from here on it is as if there were no other.
+        yield* alone({ channel: cursor.channel, kind: cursor.kind, batches: cursor.rest() });
+        return;
+      }
+      window.add(entry, cursor.channel, cursor.kind);
       if (!cursor.step()) await cursor.fill();
       heap.moved();
     }
@@ -71,7 +98,10 @@ async function* mergeMany(inputs: readonly ChannelEntries[]): AsyncGenerator<rea
 export class MergeWindow {
   #vb = -1;
   #seq = 0;
-  readonly #byDocument = new Map<string, { entry: Entry; left: string[] | undefined }>();
+  readonly #byDocument = new Map<
+    string,
+    { entry: Entry; left: string[] | undefined; revoked: boolean }
+  >();
 
   /** The documents in the window. */
   get size(): number {
@@ -85,16 +115,19 @@ export class MergeWindow {
   }
 
   /** Adds the next entry: never one of a lower seq than the one before. */
-  add(entry: Entry, channel: string): void {
+  add(entry: Entry, channel: string, kind: ReadingKind = "new"): void {
+    if (kind !== "new" && isSkipped(entry, kind)) return;
     this.#vb = entry.vb;
     this.#seq = entry.seq;
     const known = this.#byDocument.get(entry.docId);
-    const removal = isRemoval(entry);
+    const revoked = kind === "revoked";
+    const lost = revoked || isRemoval(entry);
     if (known?.entry.seq === entry.seq) {
       // One mutation, several channels: who still sees the document in one of them has not lost it.
-      if (!removal) {
+      if (!lost) {
         known.entry = entry;
         known.left = undefined;
+        known.revoked = false;
       } else if (known.left !== undefined && !known.left.includes(channel)) {
         known.left.push(channel);
       }
@@ -102,7 +135,7 @@ export class MergeWindow {
     }
     // A newer mutation of the document: it takes its place at the end, where its seq belongs.
     if (known !== undefined) this.#byDocument.delete(entry.docId);
-    this.#byDocument.set(entry.docId, { entry, left: removal ? [channel] : undefined });
+    this.#byDocument.set(entry.docId, { entry, left: lost ? [channel] : undefined, revoked });
   }
 
   /** Adds the changes, in order of seq, to `changes`, and gives that. */
@@ -119,14 +152,16 @@ function isRemoval(entry: Entry): boolean {
 /** One input's place. */
 class Cursor {
   readonly channel: string;
+  readonly kind: ReadingKind;
   /** The entry at this place; undefined at the end, or when the batch is used up. */
   entry: Entry | undefined;
   readonly #batches: AsyncIterator<readonly Entry[]>;
   #batch: readonly Entry[] = [];
   #at = 0;
 
-  constructor({ channel, batches }: ChannelEntries) {
+  constructor({ channel, kind = "new", batches }: ChannelEntries) {
     this.channel = channel;
+    this.kind = kind;
     this.#batches = batches[Symbol.asyncIterator]();
   }
 
@@ -147,6 +182,11 @@ class Cursor {
     }
   }
 
+  /** What is left, from this place on. */
+  async *rest(): AsyncGenerator<readonly Entry[]> {
+    for (; this.entry !== undefined; await this.fill()) yield this.#batch.slice(this.#at);
+  }
+
   async close(): Promise<void> {
     await this.#batches.return?.();
   }
@@ -159,6 +199,10 @@ class CursorHeap {
   constructor(cursors: readonly Cursor[]) {
     // A sorted list is a heap.
     this.#cursors = [...cursors].sort((a, b) => (before(a, b) ? -1 : 1));
+  }
+
+  get size(): number {
+    return this.#cursors.length;
   }
 
   get least(): Cursor | undefined {

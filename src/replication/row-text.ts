@@ -27,12 +27,13 @@ export function changesText(revs: readonly string[]): string {
  */
 export function rowText(
   seq: string,
-  { entry, left }: Change,
+  { entry, left, revoked }: Change,
   leaves?: readonly string[],
   doc?: string,
 ): string {
   const changes = leaves === undefined ? `[{"rev":${quote(entry.revId)}}]` : changesText(leaves);
   let text = `{"seq":"${seq}","id":${quote(entry.docId)},"changes":${changes}`;
+  if (revoked) text += ',"revoked":true';
   if (left !== undefined) text += `,"removed":[${left.map(quote).join(",")}]`;
   if (entry.flags & EntryFlag.deleted) text += ',"deleted":true';
   if (doc !== undefined) text += `,"doc":${doc}`;

@@ -20,6 +20,8 @@ export interface ChangesOptions {
   readonly channels?: readonly string[];
   /** Only these documents. */
   readonly docIds?: readonly string[];
+  /** Rows with `revoked` for documents that the reader had and may not see any more. */
+  readonly revocations?: boolean;
   /** Rows beyond the stable clock too, as soon as this node knows them. */
   readonly eager?: boolean;
 }

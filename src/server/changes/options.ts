@@ -53,6 +53,7 @@ export function parseChanges(given: Given, eager: boolean): ChangesRequest {
     attachments: "attachments",
     active_only: "activeOnly",
     descending: "descending",
+    revocations: "revocations",
   } as const;
   for (const [name, option] of Object.entries(flags)) {
     const value = given[name];
