@@ -112,9 +112,8 @@ export async function compose(
   }
   if (current !== undefined) await letGo(work, current, leaves);
   const bodyCrc = work.body === null ? 0 : crc32(work.body);
-  const sync = nextSync(current?.sync, { tree: change.tree, leaves, bodyCrc }, () =>
-    ctx.stableSeq(vbucketOfDocument(ctx, id)),
-  );
+  const stableSeq = () => ctx.stableSeq?.(vbucketOfDocument(ctx, id)) ?? 0;
+  const sync = nextSync(current?.sync, { tree: change.tree, leaves, bodyCrc }, stableSeq);
   const attribute = encodeSync(sync);
   checkSyncSize(sync, attribute);
   const { before, beside, after, body } = work;

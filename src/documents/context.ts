@@ -20,8 +20,8 @@ export interface StoreContext {
   readonly syncFunction: SyncFunction;
   /** Called when a version is durable, before its client is answered. Must not throw. */
   readonly onSaved: (mutation: IndexMutation) => void;
-  /** The stable clock's seq in a vbucket, as this node knows it. */
-  readonly stableSeq: (vb: number) => number;
+  /** The stable clock's seq in a vbucket, as this node knows it; undefined: there is none. */
+  readonly stableSeq: ((vb: number) => number) | undefined;
   readonly time: Time;
   readonly random: Random;
   readonly log: Log;

@@ -1,14 +1,20 @@
 // `_purge`: revisions, or whole documents, go without a trace. Not to be confused with a deletion.
+//
+// A whole document goes in two mutations. The first takes it out of its channels and withdraws what
+// it granted; only when the stable clock has passed that one, so that the index is known to have it,
+// the second removes the item: afterwards nobody could say any more what there was to withdraw.
 
 import { TidegateError } from "../base/errors.ts";
+import { sleep } from "../runtime/time.ts";
 import type { StoreContext } from "./context.ts";
 import { checkDocumentId } from "./document-id.ts";
 import { MAX_SAVE_ATTEMPTS } from "./limits.ts";
-import { tokenOf, type Version } from "./load.ts";
+import { tokenOf, type Version, vbucketOfDocument } from "./load.ts";
 import { loadOwn } from "./load-own.ts";
 import { indexOfRevision, type RevisionTree, removeBranch } from "./revision-tree.ts";
 import { itemMadeAtMs, readOldRevision, sidePrefix, writeItems } from "./side-items.ts";
 import { unversionedMutationOf } from "./sync-metadata.ts";
+import { EMPTY_SYNC_RESULT } from "./sync-port.ts";
 import { writeChange } from "./write-change.ts";
 
 /** Stands for every leaf revision, as in Couchbase Sync Gateway. */
@@ -16,6 +22,10 @@ const ALL_REVISIONS = "*";
 
 /** Side items that nothing refers to are garbage of a crash when they are older than this. */
 const GARBAGE_AFTER_MS = 10 * 60 * 1000;
+
+/** How long a purge waits until the index is known to have what the document left. */
+const STABLE_LIMIT_MS = 10_000;
+const STABLE_LOOK_MS = 5;
 
 /** The side items that a purge lists at once. */
 const KEYS_PAGE = 1000;
@@ -71,8 +81,16 @@ async function purgeBranches(
   return (await writeChange(ctx, version.id, version, version.cas, change)) !== undefined;
 }
 
+/** One step towards a document that is gone; false: look at it again, there is another to take. */
 async function purgeWhole(ctx: StoreContext, version: Version): Promise<boolean> {
   const { id } = version;
+  if (isIndexed(version)) {
+    const { tree, leaves } = version.sync;
+    const results = new Map(Array.from(leaves.keys(), (rev) => [rev, EMPTY_SYNC_RESULT]));
+    await writeChange(ctx, id, version, version.cas, { tree, fresh: new Map(), results });
+    return false;
+  }
+  await untilStable(ctx, version);
   // What the version refers to is found before it goes: afterwards a new document of this id may
   // have items of its own. Those have other names.
   const keys = await ownItems(ctx, id, version);
@@ -81,6 +99,34 @@ async function purgeWhole(ctx: StoreContext, version: Version): Promise<boolean>
   ctx.onSaved(unversionedMutationOf(id, tokenOf(result)));
   await removeItems(ctx, keys);
   return true;
+}
+
+/** Whether the document is in a channel, or grants something. */
+function isIndexed({ sync }: Version): boolean {
+  if (sync.grants.some(({ until }) => until === undefined)) return true;
+  for (const leaf of sync.leaves.values()) if (leaf.channels.length > 0) return true;
+  return false;
+}
+
+/**
+ * Waits until the stable clock has passed the version.
+ *
+ * @throws TidegateError `unavailable` when it takes too long; the purge may be repeated
+ */
+async function untilStable(ctx: StoreContext, { id, sync }: Version): Promise<void> {
+  const { stableSeq, time } = ctx;
+  if (stableSeq === undefined) return;
+  const vb = vbucketOfDocument(ctx, id);
+  const deadlineMs = time.monotonicMs() + STABLE_LIMIT_MS;
+  while (stableSeq(vb) < sync.seq) {
+    if (time.monotonicMs() > deadlineMs) {
+      throw new TidegateError(
+        "unavailable",
+        "The document left its channels, but the index is behind: repeat the purge in a while.",
+      );
+    }
+    await sleep(time, STABLE_LOOK_MS);
+  }
 }
 
 function removeItems(ctx: StoreContext, keys: readonly string[]): Promise<void> {

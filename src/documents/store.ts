@@ -49,8 +49,9 @@ export interface DocumentStoreOptions {
    */
   readonly onSaved: (mutation: IndexMutation) => void;
   /**
-   * The stable clock's seq in a vbucket as this node knows it. It only decides when left channels
-   * may be forgotten; without it they never are.
+   * The stable clock's seq in a vbucket as this node knows it. It decides when left channels and
+   * withdrawn grants may be forgotten, and when a purged document may go; without it nothing is
+   * ever forgotten, and a purge waits for nothing.
    */
   readonly stableSeq?: (vb: number) => number;
   readonly time: Time;
@@ -77,7 +78,7 @@ export function createDocumentStore(options: DocumentStoreOptions): DocumentStor
     oldRevisionSeconds: options.settings.oldRevisionSeconds ?? DEFAULT_OLD_REVISION_SECONDS,
     syncFunction: options.syncFunction ?? defaultSyncFunction,
     onSaved: options.onSaved,
-    stableSeq: options.stableSeq ?? (() => 0),
+    stableSeq: options.stableSeq,
     time: options.time,
     random: options.random,
     log,

@@ -186,6 +186,21 @@ describe("a user", () => {
     await until("ben does not", async () => (await as("ben", "GET", "/s1")).status === 403);
   });
 
+  test("loses what a document granted it when that is purged, and hears that others left", async () => {
+    await makeUser("pur");
+    const grant = { grant: { to: "pur", channels: ["secret"] }, channels: ["secret"] };
+    await request("PUT", `${admin}/purged`, grant);
+    await until("pur reads it", async () => (await as("pur", "GET", "/purged")).status === 200);
+    const { last_seq } = (await as("pur", "GET", "/_changes")).json as { last_seq: string };
+    expect((await request("POST", `${admin}/_purge`, { purged: ["*"] })).status).toBe(200);
+    await until("pur does not", async () => (await as("pur", "GET", "/s1")).status === 403);
+    expect((await as("pur", "GET", "/purged")).status).toBe(404);
+    const changes = await as("pur", "GET", `/_changes?since=${last_seq}&include_docs=true`);
+    expect(changes.text).not.toContain("grant");
+    const dump = await request("GET", `${admin}/_dumpchannel/secret`);
+    expect(dump.text).toContain("removed");
+  });
+
   test("gets what its roles see", async () => {
     expect(
       (await request("PUT", `${admin}/_role/crew`, { admin_channels: ["secret"] })).status,
