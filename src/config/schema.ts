@@ -37,6 +37,12 @@ const databaseShape = {
       secure: z.enum(["auto", "always", "never"]).default("auto"),
     })
     .prefault({}),
+  import: z
+    .strictObject({
+      /** JavaScript of a function `doc => boolean`; without it every document is imported. */
+      filter: z.string().min(1).optional(),
+    })
+    .optional(),
   changes: z.strictObject({ mode: z.enum(["stable", "eager"]).default("stable") }).prefault({}),
   index: z
     .strictObject({

@@ -8,7 +8,7 @@ import type { Time } from "../runtime/time.ts";
 import type { Background } from "./background.ts";
 import type { KeyedQueue } from "./keyed-queue.ts";
 import type { DocumentLimits } from "./limits.ts";
-import type { SyncFunction } from "./sync-port.ts";
+import type { ImportFilter, SyncFunction } from "./sync-port.ts";
 import { type Actor, ADMIN } from "./types.ts";
 
 /** What the store's parts share. */
@@ -18,6 +18,8 @@ export interface StoreContext {
   /** How long a superseded revision's body stays readable; 0: not at all. */
   readonly oldRevisionSeconds: number;
   readonly syncFunction: SyncFunction;
+  /** The import filter of this moment; undefined: everything is imported. */
+  readonly importFilter: () => ImportFilter | undefined;
   /** Called when a version is durable, before its client is answered. Must not throw. */
   readonly onSaved: (mutation: IndexMutation) => void;
   /** The stable clock's seq in a vbucket, as this node knows it; undefined: there is none. */

@@ -2,6 +2,7 @@
 // a CAS write, whoever comes first: the healer, a save, or a read.
 
 import { crc32 } from "node:zlib";
+import { isTidegateError } from "../base/errors.ts";
 import type { JsonObject } from "../base/json.ts";
 import { type StoreContext, SYSTEM_ACTOR } from "./context.ts";
 import { printJson } from "./document-json.ts";
@@ -9,7 +10,7 @@ import type { NewRevision } from "./edit.ts";
 import type { Found, Version } from "./load.ts";
 import { generationOf, makeRevisionId } from "./revision-id.ts";
 import { addRevision, EMPTY_TREE, indexOfRevision, stem } from "./revision-tree.ts";
-import { runSyncFunction } from "./run-sync.ts";
+import { metaOf, runSyncFunction } from "./run-sync.ts";
 import { winnerOf } from "./sync-metadata.ts";
 import { EMPTY_SYNC_RESULT, type SyncResult } from "./sync-port.ts";
 import { writeChange } from "./write-change.ts";
@@ -21,7 +22,9 @@ export type ImportOutcome =
   /** Somebody wrote it in between: look again. */
   | "changed"
   /** Its value is not a JSON object that could be a document: it stays as it is. */
-  | "not_a_document";
+  | "not_a_document"
+  /** The import filter does not want it: it stays as it is, and without `_sync`. */
+  | "filtered";
 
 type Foreign = Extract<Found, { kind: "foreign" }>;
 
@@ -31,7 +34,7 @@ const strictDecoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true })
  * Imports an item, read with its body. A changed body, or a deletion, becomes a child of the
  * winning revision; when only the item's metadata changed (its expiry, say) the revision stays, and
  * only what says "a gateway wrote this" is written anew. A sync function that refuses leaves it in
- * no channel.
+ * no channel. The import filter is asked for items that were no documents here before.
  */
 export async function importItem(
   ctx: StoreContext,
@@ -46,6 +49,9 @@ export async function importItem(
   }
   const content = item.deleted ? { text: "{}", body: {} } : parseForeign(item.body);
   if (content === undefined) return "not_a_document";
+  if (sync === undefined && !(await isWanted(ctx, id, content.body, item.xattrs))) {
+    return "filtered";
+  }
   const made = foreignRevision(content, item.deleted, current);
   const change = {
     tree: stem(made.tree, ctx.limits.revisionDepth),
@@ -129,6 +135,25 @@ function unusedRevision(tree: NewRevision["tree"], rev: string): string {
     unused = `${generationOf(rev)}-${digest.slice(digest.indexOf("-") + 1)}`;
   }
   return unused;
+}
+
+/** Whether the import filter takes the document; one that fails takes none, loudly. */
+async function isWanted(
+  ctx: StoreContext,
+  id: string,
+  body: JsonObject,
+  xattrs: Readonly<Record<string, string>>,
+): Promise<boolean> {
+  const filter = ctx.importFilter();
+  if (filter === undefined) return true;
+  try {
+    return await filter.accepts(printJson({ _id: id, ...body }), metaOf(xattrs));
+  } catch (error) {
+    if (!isTidegateError(error, "sync_function_failed")) throw error;
+    const message = "The import filter failed for a document of another program: not imported";
+    ctx.log.warn({ err: error, id }, message);
+    return false;
+  }
 }
 
 async function channelsFor(

@@ -11,7 +11,7 @@ import { classify, type Found, type Version } from "./load.ts";
 /** What a key holds once foreign writes are imported. */
 export type Own =
   | Exclude<Found, { kind: "foreign" }>
-  /** Another program keeps something there that is not a JSON document. */
+  /** Another program keeps something there that is no document here, see {@link importItem}. */
   | { readonly kind: "unusable" };
 
 /**
@@ -22,7 +22,8 @@ export async function loadOwn(ctx: StoreContext, id: string): Promise<Own> {
   for (let attempt = 0; attempt < MAX_SAVE_ATTEMPTS; attempt++) {
     const what = classify(id, await ctx.bucket.documents.get(id, { withBody: true }));
     if (what.kind !== "foreign") return what;
-    if ((await importItem(ctx, id, what)) === "not_a_document") return { kind: "unusable" };
+    const outcome = await importItem(ctx, id, what);
+    if (outcome === "not_a_document" || outcome === "filtered") return { kind: "unusable" };
   }
   throw new TidegateError("unavailable", "Another program keeps changing the document.");
 }

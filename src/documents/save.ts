@@ -59,7 +59,9 @@ async function attemptSave(
   found: Own,
 ): Promise<string | undefined> {
   if (found.kind === "unusable") {
-    const reason = "Another program keeps a value under this id that is not a JSON document.";
+    const reason =
+      "Another program keeps a value under this id that is not a JSON document, or one that the " +
+      "import filter leaves out.";
     throw new TidegateError("conflict", reason);
   }
   const current = found.kind === "version" ? found.version : undefined;

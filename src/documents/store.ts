@@ -30,7 +30,7 @@ import {
   winnersOfMany,
 } from "./read.ts";
 import { resync } from "./resync.ts";
-import type { SyncFunction } from "./sync-port.ts";
+import type { ImportFilter, SyncFunction } from "./sync-port.ts";
 import type { DocumentStore } from "./types.ts";
 
 /** What a document store is made of. */
@@ -43,6 +43,8 @@ export interface DocumentStoreOptions {
   };
   /** `channel(doc.channels)` unless given. */
   readonly syncFunction?: SyncFunction;
+  /** The import filter of the moment of the question. None: everything is imported. */
+  readonly importFilter?: () => ImportFilter | undefined;
   /**
    * Called with what the index must write as soon as a version is durable, before the client is
    * answered, in no promise's way. Must not throw.
@@ -77,6 +79,7 @@ export function createDocumentStore(options: DocumentStoreOptions): DocumentStor
     limits: options.settings.limits,
     oldRevisionSeconds: options.settings.oldRevisionSeconds ?? DEFAULT_OLD_REVISION_SECONDS,
     syncFunction: options.syncFunction ?? defaultSyncFunction,
+    importFilter: options.importFilter ?? (() => undefined),
     onSaved: options.onSaved,
     stableSeq: options.stableSeq,
     time: options.time,

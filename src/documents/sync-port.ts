@@ -86,5 +86,18 @@ export interface SyncFunction {
   run(input: SyncInput): SyncResult | Promise<SyncResult>;
 }
 
+/** Which documents of other programs become documents here. Ready to run; imports ask it. */
+export interface ImportFilter {
+  /**
+   * Whether to import a document that is not here yet.
+   *
+   * @param docJson its body with `_id`, as JSON text
+   * @param meta its user attributes
+   *
+   * Throws `sync_function_failed` when the filter failed by itself.
+   */
+  accepts(docJson: string, meta: SyncMeta): boolean | Promise<boolean>;
+}
+
 /** The result of a function that called nothing. */
 export const EMPTY_SYNC_RESULT: SyncResult = { channels: [], access: [], roles: [], requires: [] };

@@ -13,6 +13,7 @@ import type { Index } from "../index/open.ts";
 import type { RunningChangesEngine } from "../replication/engine.ts";
 import type { ChangesEngine } from "../replication/types.ts";
 import type { Time } from "../runtime/time.ts";
+import type { ImportFilterHolder } from "./import-filter-holder.ts";
 import type { IndexFeeder } from "./index-feeder.ts";
 import type { LiveSettings } from "./live-settings.ts";
 import type { SyncFunctionHolder } from "./sync-function-holder.ts";
@@ -32,6 +33,7 @@ export interface DatabaseParts {
   readonly log: Log;
   readonly problems: Problems;
   readonly syncFunction: SyncFunctionHolder;
+  readonly importFilter: ImportFilterHolder;
   readonly index: Index;
   readonly feeder: IndexFeeder;
   readonly documents: DocumentStoreHandle;
@@ -104,10 +106,18 @@ export class OpenDatabase implements Database {
 
   /**
    * Takes other settings, but for `index`, which is fixed while a database is open. Throws
-   * `bad_config` when the sync function does not compile; nothing is changed then.
+   * `bad_config` when the sync function or the import filter does not compile; nothing is
+   * changed then.
    */
   async configure(settings: DatabaseSettings): Promise<void> {
-    await this.#parts.syncFunction.replace(settings.syncFunction);
+    const filter = await this.#parts.importFilter.prepare(settings.import?.filter);
+    try {
+      await this.#parts.syncFunction.replace(settings.syncFunction);
+    } catch (error) {
+      filter.discard();
+      throw error;
+    }
+    filter.take();
     this.#parts.live.current = settings;
   }
 
@@ -126,6 +136,7 @@ export class OpenDatabase implements Database {
     end();
     await index.close();
     await syncFunction.close();
+    this.#parts.importFilter.close();
     await bucket.close();
   }
 
@@ -142,6 +153,7 @@ export class OpenDatabase implements Database {
     end();
     await index.close();
     await syncFunction.close();
+    this.#parts.importFilter.close();
     await bucket.close();
   }
 

@@ -17,6 +17,7 @@ import type { Random } from "../runtime/random.ts";
 import type { Time } from "../runtime/time.ts";
 import { compactInBackground } from "./compaction-loop.ts";
 import { OpenDatabase } from "./database.ts";
+import { ImportFilterHolder } from "./import-filter-holder.ts";
 import { IndexFeeder } from "./index-feeder.ts";
 import { instanceIsGone, newInstance } from "./instance.ts";
 import { LiveSettings } from "./live-settings.ts";
@@ -43,6 +44,7 @@ interface Making extends Omit<DatabaseOptions, "controller"> {
   readonly index: Index;
   readonly feeder: IndexFeeder;
   readonly syncFunction: SyncFunctionHolder;
+  readonly importFilter: ImportFilterHolder;
   /** Known only later than the documents that refer to them. */
   controller: Controller | undefined;
   changes: RunningChangesEngine | undefined;
@@ -55,13 +57,14 @@ export async function openDatabase(options: DatabaseOptions): Promise<OpenDataba
   const problems = new Problems(time, log);
   const live = new LiveSettings(settings);
   const syncFunction = await SyncFunctionHolder.open(settings.syncFunction, log, time);
+  const importFilter = await openFilter(settings, syncFunction, log, time);
   const { instance, end } = newInstance(random);
   try {
     const { partitions, shape } = settings.index;
     const { vbuckets, index: collection } = bucket;
     const index = await openIndex({ collection, vbuckets, partitions, shape, time, log });
     const feeder = new IndexFeeder(index, problems);
-    const shared = { log, problems, live, index, feeder, syncFunction };
+    const shared = { log, problems, live, index, feeder, syncFunction, importFilter };
     const making: Making = {
       ...options,
       ...shared,
@@ -83,17 +86,34 @@ export async function openDatabase(options: DatabaseOptions): Promise<OpenDataba
   } catch (error) {
     end();
     await syncFunction.close();
+    importFilter.close();
+    throw error;
+  }
+}
+
+/** Compiles the import filter; lets go of the sync function when that fails. */
+async function openFilter(
+  settings: DatabaseSettings,
+  syncFunction: SyncFunctionHolder,
+  log: Log,
+  time: Time,
+): Promise<ImportFilterHolder> {
+  try {
+    return await ImportFilterHolder.open(settings.import?.filter, log, time);
+  } catch (error) {
+    await syncFunction.close();
     throw error;
   }
 }
 
 function makeDocuments(making: Making): DocumentStoreHandle {
-  const { bucket, time, random, log, live, feeder, syncFunction, settings } = making;
+  const { bucket, time, random, log, live, feeder, syncFunction, importFilter, settings } = making;
   const { writer } = settings.index;
   return createDocumentStore({
     bucket,
     settings: { limits: live.limits },
     syncFunction: feeder.paced(() => syncFunction.current),
+    importFilter: () => importFilter.current,
     onSaved: (mutation) => {
       if (writer === "frontend") feeder.saved(mutation);
       making.changes?.saved(mutation);

@@ -20,6 +20,8 @@ export interface DatabaseSettings {
     readonly sameSite: "lax" | "strict" | "none";
     readonly secure: "auto" | "always" | "never";
   };
+  /** What of other programs' documents is imported; without a filter all of them. */
+  readonly import?: { readonly filter?: string | undefined } | undefined;
   readonly changes: { readonly mode: "stable" | "eager" };
   readonly index: {
     readonly writer: "frontend" | "feed";

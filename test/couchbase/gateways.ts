@@ -3,6 +3,7 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { type Cluster, type Collection, connect } from "couchbase";
 import { silentLog } from "../../src/base/log.ts";
 import {
   type EmbeddedBucket,
@@ -15,6 +16,7 @@ import { ADMIN } from "../../src/documents/types.ts";
 import { couchbaseSource } from "../../src/gateway/bucket-source.ts";
 import type { OpenDatabase } from "../../src/gateway/database.ts";
 import { type OpenGateway, openGateway } from "../../src/gateway/gateway.ts";
+import type { DatabaseSettings } from "../../src/gateway/types.ts";
 import { ALL_CHANNEL } from "../../src/index/types.ts";
 import { systemRandom } from "../../src/runtime/random.ts";
 import { systemTime } from "../../src/runtime/time.ts";
@@ -30,6 +32,7 @@ export class CouchbaseWorld {
   readonly cluster: LoopbackCluster;
   readonly gateways: OpenGateway[] = [];
   readonly #directory: string;
+  readonly #programs: Cluster[] = [];
 
   private constructor(store: EmbeddedBucket, cluster: LoopbackCluster, directory: string) {
     this.store = store;
@@ -53,7 +56,7 @@ export class CouchbaseWorld {
   }
 
   /** Starts one more gateway on the bucket; the first makes the database. */
-  async gateway(): Promise<OpenDatabase> {
+  async gateway(settings: Partial<DatabaseSettings> = {}): Promise<OpenDatabase> {
     const parts = { time: systemTime(), random: systemRandom, log: silentLog };
     const gateway = await openGateway({
       ...parts,
@@ -66,7 +69,9 @@ export class CouchbaseWorld {
       }),
     });
     this.gateways.push(gateway);
-    if (gateway.database(BUCKET) === undefined) await gateway.create(BUCKET, { guest: true });
+    if (gateway.database(BUCKET) === undefined) {
+      await gateway.create(BUCKET, { guest: true, ...settings });
+    }
     return gateway.database(BUCKET)!;
   }
 
@@ -84,7 +89,18 @@ export class CouchbaseWorld {
     }
   }
 
+  /** Connects as another program does, with the SDK. Closed with the world. */
+  async program(): Promise<Collection> {
+    const program = await connect(this.connectionString.replace(`/${BUCKET}`, ""), {
+      ...this.cluster.user,
+      timeouts: { kvTimeout: 30_000 },
+    });
+    this.#programs.push(program);
+    return program.bucket(BUCKET).defaultCollection();
+  }
+
   async close(): Promise<void> {
+    for (const program of this.#programs) await program.close();
     for (const gateway of this.gateways) await gateway.close();
     await this.cluster.stop();
     await this.store.close();

@@ -28,6 +28,7 @@ const SubdocStatus = {
   multiPathFailure: 0xcc,
   successDeleted: 0xcd,
   multiPathFailureDeleted: 0xd3,
+  attributeCombination: 0xce,
   onlyReviveDeleted: 0xd6,
 } as const;
 
@@ -55,11 +56,23 @@ export async function subdocument(
   key: string,
 ): Promise<Answer> {
   const item = await bucket.documents.get(key);
+  const mutations = frame.opcode === Opcode.subdocMultiMutation;
+  if (attributesOf(readSpecs(frame.value, mutations)).size > 1) {
+    return { vbOrStatus: SubdocStatus.attributeCombination };
+  }
   if (frame.opcode === Opcode.subdocMultiLookup) {
     const log = (await bucket.feed.failoverLogs())[frame.vb] ?? [];
     return lookup(frame, item, log[0]?.vbuuid ?? "0");
   }
   return mutate(bucket, frame, key, item);
+}
+
+/** The attributes named by `specs`: a real server takes one a request, virtual ones aside. */
+function attributesOf(specs: readonly Spec[]): Set<string> {
+  const names = specs
+    .filter(({ flags }) => (flags & PathFlag.attribute) !== 0)
+    .map(({ path }) => path.split(".")[0]!);
+  return new Set(names.filter((name) => !name.startsWith("$")));
 }
 
 function lookup(frame: Frame, item: StoredDocument | undefined, vbuuid: string): Answer {

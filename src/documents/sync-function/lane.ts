@@ -7,6 +7,7 @@ import type { Log } from "../../base/log.ts";
 import type { Cancel, Time } from "../../runtime/time.ts";
 import { startWorker, type WorkerThread } from "../../runtime/worker.ts";
 import {
+  type FunctionKind,
   MAX_LOST_WORKERS,
   MAX_WAITING_CALLS,
   type SandboxLimits,
@@ -22,7 +23,9 @@ const ENTRY = "documents/sync-function/sync-function-worker.ts";
 /** One call, as it is sent to the thread. */
 export interface LaneRequest {
   /** With the first call of a thread: what it is to run. */
-  readonly setup: { readonly source: string; readonly limits: SandboxLimits } | undefined;
+  readonly setup:
+    | { readonly kind: FunctionKind; readonly source: string; readonly limits: SandboxLimits }
+    | undefined;
   readonly text: string;
   readonly budgetMs: number;
 }
@@ -39,6 +42,7 @@ const CRASHED: Outcome = { kind: "failed", failure: "crash", message: "", logs: 
 
 /** A worker thread for one sync function. Calls run one after the other, in their order. */
 export class Lane {
+  readonly #kind: FunctionKind;
   readonly #source: string;
   readonly #limits: SandboxLimits;
   readonly #log: Log;
@@ -53,7 +57,8 @@ export class Lane {
   /** Whether threads can be had here at all: false after one could not be started. */
   #usable = true;
 
-  constructor(source: string, limits: SandboxLimits, log: Log, time: Time) {
+  constructor(kind: FunctionKind, source: string, limits: SandboxLimits, log: Log, time: Time) {
+    this.#kind = kind;
     this.#source = source;
     this.#limits = limits;
     this.#log = log;
@@ -70,7 +75,7 @@ export class Lane {
     if (this.#waiting.length >= MAX_WAITING_CALLS) {
       throw new TidegateError(
         "unavailable",
-        `The sync function is slow: ${MAX_WAITING_CALLS} saves wait for it. Try again later.`,
+        `The ${this.#kind} is slow: ${MAX_WAITING_CALLS} documents wait for it. Try again later.`,
       );
     }
     return await new Promise((resolve, reject) => {
@@ -106,7 +111,9 @@ export class Lane {
     }
     const thread = this.#thread ?? this.#start();
     if (thread === undefined) return;
-    const setup = this.#started ? undefined : { source: this.#source, limits: this.#limits };
+    const setup = this.#started
+      ? undefined
+      : { kind: this.#kind, source: this.#source, limits: this.#limits };
     const budgetMs = this.#limits.timeMs;
     const startMs = this.#started ? 0 : WORKER_START_MS;
     this.#started = true;
@@ -150,7 +157,7 @@ export class Lane {
   /** The thread is gone by itself, or never came. */
   #ended(reason: Error | undefined, wasReady: boolean): void {
     this.#drop();
-    this.#log.error({ err: reason }, "the sync function's thread ended by itself");
+    this.#log.error({ err: reason }, `the ${this.#kind}'s thread ended by itself`);
     if (wasReady) {
       this.#finish(CRASHED);
       return;
@@ -165,7 +172,7 @@ export class Lane {
   /** The thread did not come back in time: the engine is in a loop that can't be interrupted. */
   #giveUp(): void {
     this.#lost++;
-    this.#log.error({ lost: this.#lost }, "the sync function's thread hangs, and is given up");
+    this.#log.error({ lost: this.#lost }, `the ${this.#kind}'s thread hangs, and is given up`);
     this.#drop();
     this.#finish(STUCK);
   }
@@ -175,7 +182,7 @@ export class Lane {
     const thread = this.#thread;
     this.#thread = undefined;
     thread?.terminate().catch((error: unknown) => {
-      this.#log.warn({ err: error }, "the sync function's thread did not end in order");
+      this.#log.warn({ err: error }, `the ${this.#kind}'s thread did not end in order`);
     });
   }
 }

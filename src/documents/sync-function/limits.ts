@@ -7,6 +7,9 @@ import {
 } from "../sync-port.ts";
 import type { PreludeLimits } from "./prelude.ts";
 
+/** What a function in the sandbox is for; messages call it so. */
+export type FunctionKind = "sync function" | "import filter";
+
 /** What one call of a sync function may use. */
 export interface SandboxLimits {
   /** Milliseconds of running. */

@@ -40,6 +40,8 @@ export type Outcome = {
       readonly access: readonly RecordedGrant[];
       readonly roles: readonly RecordedGrant[];
       readonly requires: readonly RecordedRequirement[];
+      /** Whether what it returned is true, as JavaScript sees it. */
+      readonly returned: boolean;
     }
   | {
       readonly kind: "refused";

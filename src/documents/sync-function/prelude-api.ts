@@ -12,7 +12,7 @@ const plainFunction = Object.getPrototypeOf(function () {});
 const NativeSet = Set;
 const LINEAR_LOOKUP = 16;
 
-let sync;
+let sync, returned;
 let channels, seen, access, roles, requires, logs, dropped, grants, broken, now, seedText, seed;
 
 function fail(message) {
@@ -161,15 +161,16 @@ function run(text) {
   const call = sync;
   try {
     const value = call(input[0], input[1], input[2]);
+    returned = value ? 1 : 0;
     if (!intact()) return tampered();
     if (broken !== undefined) return failed("error", broken);
     if (typeof value === "object" && value !== null && typeof value.then === "function") {
-      return failed("error", "it returned a promise; a sync function can't wait");
+      return failed("error", "it returned a promise, and nothing here can wait for it");
     }
   } catch (error) {
     return thrown(error);
   }
-  return stringify([0, channels, access, roles, requires, logs, dropped]);
+  return stringify([0, channels, access, roles, requires, logs, dropped, returned]);
 }
 
 function failed(kind, message) {

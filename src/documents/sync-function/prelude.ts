@@ -35,7 +35,7 @@ export const SOURCE_NAME = "sync-function";
  * An expression whose value is `{ install, run, logs }`:
  * - `install(function)` takes the user's function and gives its source text back;
  * - `run(text)` calls it with the JSON text `[doc, oldDoc, meta, nowMs]`, and gives a JSON text:
- *   `[0, channels, access, roles, requires, logs, dropped]`,
+ *   `[0, channels, access, roles, requires, logs, dropped, returned]` (1: a true value, else 0),
  *   `[1, "forbidden" | "unauthorized", reason, logs, dropped]`, or
  *   `[2, kind, message, logs, dropped]`;
  * - `logs()` gives `[logs, dropped]` of a call that was interrupted.

@@ -7,6 +7,7 @@ import { TidegateError } from "../../base/errors.ts";
 import type { Time } from "../../runtime/time.ts";
 import { acquireEngine, type Engine, HardStop } from "./engine.ts";
 import {
+  type FunctionKind,
   MAX_CALLS_PER_CONTEXT,
   MAX_ENGINE_BYTES,
   MAX_POLL_COUNT,
@@ -41,6 +42,7 @@ interface Instance {
  * frozen, and after a call that ended badly the next one gets a new context.
  */
 export class Sandbox {
+  readonly #kind: FunctionKind;
   readonly #source: string;
   readonly #limits: SandboxLimits;
   readonly #time: Time;
@@ -53,8 +55,15 @@ export class Sandbox {
   #lastPoll = 0;
   #pollCount = MIN_POLL_COUNT;
 
-  private constructor(engine: Engine, source: string, limits: SandboxLimits, time: Time) {
+  private constructor(
+    engine: Engine,
+    kind: FunctionKind,
+    source: string,
+    limits: SandboxLimits,
+    time: Time,
+  ) {
     this.#engine = engine;
+    this.#kind = kind;
     this.#source = source;
     this.#limits = limits;
     this.#time = time;
@@ -65,9 +74,14 @@ export class Sandbox {
    *
    * @throws TidegateError `bad_config` when the source is not one function: line and column are in it
    */
-  static async create(source: string, limits: SandboxLimits, time: Time): Promise<Sandbox> {
-    checkSource(source);
-    const sandbox = new Sandbox(await acquireEngine(), source, limits, time);
+  static async create(
+    kind: FunctionKind,
+    source: string,
+    limits: SandboxLimits,
+    time: Time,
+  ): Promise<Sandbox> {
+    checkSource(source, kind);
+    const sandbox = new Sandbox(await acquireEngine(), kind, source, limits, time);
     sandbox.#instance = sandbox.#start();
     return sandbox;
   }
@@ -202,12 +216,13 @@ export class Sandbox {
       context.evalCode(preludeSource(PRELUDE_LIMITS), "prelude"),
     );
     const compiled = context.evalCode(asScript(this.#source), SOURCE_NAME);
-    if (compiled.error) throw sourceError(context.dump(compiled.error));
+    if (compiled.error) throw sourceError(this.#kind, context.dump(compiled.error));
     const install = context.getProp(harness, "install");
     const installed = context.unwrapResult(
       context.callFunction(install, context.undefined, compiled.value),
     );
-    if (!isFunctionAlone(this.#source, context.getString(installed))) throw notOneFunction();
+    if (!isFunctionAlone(this.#source, context.getString(installed)))
+      throw notOneFunction(this.#kind);
     const run = context.getProp(harness, "run");
     const logs = context.getProp(harness, "logs");
     for (const handle of [harness, install, installed, compiled.value]) handle.dispose();
@@ -256,30 +271,38 @@ function crashKind(error: unknown): Failure {
 function decode(encoded: string): Outcome {
   const [kind, ...rest] = JSON.parse(encoded);
   if (kind === 0) {
-    const [channels, access, roles, requires, logs, dropped] = rest;
-    return { kind: "done", channels, access, roles, requires, logs, dropped };
+    const [channels, access, roles, requires, logs, dropped, truth] = rest;
+    const returned = truth === 1;
+    return { kind: "done", channels, access, roles, requires, logs, dropped, returned };
   }
   const [what, text, logs, dropped] = rest;
   if (kind === 1) return { kind: "refused", code: what, reason: text, logs, dropped };
   return { kind: "failed", failure: what, message: text, logs, dropped };
 }
 
-function sourceError(error: { name?: unknown; message?: unknown; stack?: unknown }): TidegateError {
+function sourceError(
+  kind: FunctionKind,
+  error: { name?: unknown; message?: unknown; stack?: unknown },
+): TidegateError {
   const place = /sync-function:(\d+):(\d+)/.exec(String(error.stack ?? ""));
   const line = Number(place?.[1] ?? 1);
   const column = sourceColumn(line, Number(place?.[2] ?? 1));
   return new TidegateError(
     "bad_config",
-    `The sync function's source is not JavaScript: ${error.name}: ${error.message} ` +
+    `The ${kind}'s source is not JavaScript: ${error.name}: ${error.message} ` +
       `at line ${line}, column ${column}.`,
   );
 }
 
-function notOneFunction(): TidegateError {
+const EXAMPLES: Readonly<Record<FunctionKind, string>> = {
+  "sync function": "function (doc, oldDoc, meta) { channel(doc.channels); }",
+  "import filter": 'function (doc) { return doc.type === "place"; }',
+};
+
+function notOneFunction(kind: FunctionKind): TidegateError {
   return new TidegateError(
     "bad_config",
-    "The sync function's source must be one function and nothing else, for example " +
-      '"function (doc, oldDoc, meta) { channel(doc.channels); }": no code around it, ' +
-      "no async function, no generator, no class.",
+    `The ${kind}'s source must be one function and nothing else, for example ` +
+      `"${EXAMPLES[kind]}": no code around it, no async function, no generator, no class.`,
   );
 }

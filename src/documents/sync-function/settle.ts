@@ -4,7 +4,7 @@ import { TidegateError } from "../../base/errors.ts";
 import type { Log } from "../../base/log.ts";
 import type { AccessGrant, Requirement, RoleGrant, SyncResult } from "../sync-port.ts";
 import { nameProblem } from "./channel-name.ts";
-import type { SandboxLimits } from "./limits.ts";
+import type { FunctionKind, SandboxLimits } from "./limits.ts";
 import type { Failure, Outcome } from "./outcome.ts";
 
 const NOTHING: readonly never[] = [];
@@ -13,10 +13,10 @@ const NOTHING: readonly never[] = [];
 const ROLE_PREFIX = "role:";
 
 /** Writes what the function printed into the log. */
-export function writeLogs(outcome: Outcome, log: Log): void {
-  for (const [level, text] of outcome.logs) log[level]({ syncFunction: true }, text);
+export function writeLogs(kind: FunctionKind, outcome: Outcome, log: Log): void {
+  for (const [level, text] of outcome.logs) log[level]({ function: kind }, text);
   if (outcome.dropped > 0) {
-    log.warn({ syncFunction: true, dropped: outcome.dropped }, "more console lines, not written");
+    log.warn({ function: kind, dropped: outcome.dropped }, "more console lines, not written");
   }
 }
 
@@ -29,10 +29,7 @@ export function writeLogs(outcome: Outcome, log: Log): void {
 export function settle(outcome: Outcome, limits: SandboxLimits): SyncResult {
   if (outcome.kind === "refused") throw new TidegateError(outcome.code, outcome.reason);
   if (outcome.kind === "failed") {
-    throw new TidegateError(
-      "sync_function_failed",
-      `The sync function failed: ${explain(outcome.failure, outcome.message, limits)}.`,
-    );
+    throw functionFailed("sync function", outcome, limits);
   }
   const { channels } = outcome;
   checkNames(channels, "channel()");
@@ -63,6 +60,16 @@ export function settle(outcome: Outcome, limits: SandboxLimits): SyncResult {
   return { channels, access, roles, requires };
 }
 
+/** The error of a call that failed by itself. */
+export function functionFailed(
+  kind: FunctionKind,
+  { failure, message }: Extract<Outcome, { kind: "failed" }>,
+  limits: SandboxLimits,
+): TidegateError {
+  const why = explain(failure, message, limits);
+  return new TidegateError("sync_function_failed", `The ${kind} failed: ${why}.`);
+}
+
 function explain(failure: Failure, message: string, limits: SandboxLimits): string {
   switch (failure) {
     case "error":
@@ -74,7 +81,7 @@ function explain(failure: Failure, message: string, limits: SandboxLimits): stri
     case "stack":
       return "its calls or values are nested too deeply";
     case "async":
-      return "it used promises; a sync function can't wait";
+      return "it used promises, and nothing here can wait for them";
     case "tampered":
       return "it changed what undefined, NaN or Infinity mean";
     case "crash":

@@ -1,7 +1,7 @@
 // What a sync function's source text has to be: one function expression, nothing around it.
 
 import { TidegateError } from "../../base/errors.ts";
-import { MAX_SOURCE_UNITS } from "./limits.ts";
+import { type FunctionKind, MAX_SOURCE_UNITS } from "./limits.ts";
 
 const COMMENT_OR_SPACE = /^(?:\s+|\/\*[\s\S]*?\*\/|\/\/[^\n]*)+/;
 
@@ -19,18 +19,18 @@ export function sourceColumn(line: number, column: number): number {
 }
 
 /**
- * Throws `bad_config` when the source can't be that of a sync function whatever it evaluates to.
+ * Throws `bad_config` when the source can't be that of one function whatever it evaluates to.
  */
-export function checkSource(source: string): void {
+export function checkSource(source: string, kind: FunctionKind): void {
   if (source.length > MAX_SOURCE_UNITS) {
     throw new TidegateError(
       "bad_config",
-      `The sync function's source has ${source.length} characters; ` +
+      `The ${kind}'s source has ${source.length} characters; ` +
         `at most ${MAX_SOURCE_UNITS} are allowed.`,
     );
   }
   if (source.includes("\u0000")) {
-    throw new TidegateError("bad_config", "The sync function's source has a NUL character.");
+    throw new TidegateError("bad_config", `The ${kind}'s source has a NUL character.`);
   }
 }
 

@@ -14,7 +14,8 @@ let sandbox: Sandbox | undefined;
 async function handle(request: LaneRequest): Promise<Outcome> {
   if (request.setup !== undefined) {
     sandbox?.close();
-    sandbox = await Sandbox.create(request.setup.source, request.setup.limits, time);
+    const { kind, source, limits } = request.setup;
+    sandbox = await Sandbox.create(kind, source, limits, time);
   }
   if (sandbox === undefined) throw new Error("the first message brings the source");
   if (sandbox.broken) await sandbox.repair();

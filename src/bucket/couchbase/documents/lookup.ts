@@ -19,9 +19,15 @@ import {
 } from "../wire/subdocument.ts";
 import { encodeCollectionKey } from "../wire/values.ts";
 
-/** The attribute of gateways, and the server's own virtual one. */
+/** The attribute of gateways, and the server's own virtual ones: what it knows, and their names. */
 const SYNC = "_sync";
 const VIRTUAL = "$document";
+const NAMES = "$XTOC";
+
+/** User attributes that are read with a document; of more, the first by name. */
+export const MAX_USER_ATTRIBUTES = 64;
+/** How often a document is read again that changed while its attributes were read. */
+const MAX_LOOKUPS = 20;
 
 const attribute = (path: string): PathSpec => ({
   opcode: PathOpcode.get,
@@ -31,10 +37,12 @@ const attribute = (path: string): PathSpec => ({
 const body: PathSpec = { opcode: PathOpcode.getDocument, flags: 0, path: "" };
 
 const META_SPECS = [attribute(VIRTUAL), attribute(SYNC)];
-const FULL_SPECS = [...META_SPECS, body];
+const FULL_SPECS = [...META_SPECS, body, attribute(NAMES)];
 const META_REQUEST = encodeSpecs(META_SPECS, false);
 const FULL_REQUEST = encodeSpecs(FULL_SPECS, false);
 const EXTRAS = Buffer.from([DocumentFlag.accessDeleted]);
+
+const namesSchema = z.array(z.string());
 
 const virtualSchema = z.object({
   exptime: z.number().int().nonnegative().default(0),
@@ -60,24 +68,65 @@ export class DocumentLookup {
     this.#vbuckets = vbuckets;
   }
 
-  /** The document, a tombstone too; undefined when there is no item. */
+  /**
+   * The document, a tombstone too; undefined when there is no item. User attributes come with the
+   * body alone: a server gives one attribute a request beside its virtual ones.
+   */
   async get(key: string, withBody: boolean): Promise<FoundDocument | undefined> {
-    const answer = await this.#client.send(
+    for (let attempt = 0; attempt < MAX_LOOKUPS; attempt++) {
+      const look = await this.#look(key, withBody);
+      if (look === undefined || look.names.length === 0) return look?.found;
+      const attributes = await this.#userAttributes(key, look.found.cas, look.names);
+      if (attributes === undefined) continue;
+      return { ...look.found, xattrs: { ...look.found.xattrs, ...attributes } };
+    }
+    throw new TidegateError("unavailable", `The document "${key}" changes all the time.`);
+  }
+
+  /** The user attributes of version `cas`; undefined when the document is another one now. */
+  async #userAttributes(
+    key: string,
+    cas: bigint,
+    names: readonly string[],
+  ): Promise<Record<string, string> | undefined> {
+    const answers = await Promise.all(
+      names.map((name) => this.#send(key, encodeSpecs([attribute(name)], false))),
+    );
+    const attributes: Record<string, string> = Object.create(null);
+    for (const [at, answer] of answers.entries()) {
+      if (answer.status === Status.keyNotFound || answer.cas !== cas) return undefined;
+      isDeleted(answer);
+      const [value] = decodeLookup(answer.value, 1);
+      if (value !== undefined) attributes[names[at] as string] = value.toString("utf8");
+    }
+    return attributes;
+  }
+
+  #send(key: string, value: Buffer): Promise<Frame> {
+    return this.#client.send(
       vbucketOf(key, this.#vbuckets),
       {
         opcode: Opcode.subdocMultiLookup,
         extras: EXTRAS,
         key: encodeCollectionKey(this.#collectionId, key),
-        value: withBody ? FULL_REQUEST : META_REQUEST,
+        value,
       },
       true,
     );
+  }
+
+  /** The document with our own attribute, and the names of the users' ones. */
+  async #look(
+    key: string,
+    withBody: boolean,
+  ): Promise<{ found: FoundDocument; names: readonly string[] } | undefined> {
+    const answer = await this.#send(key, withBody ? FULL_REQUEST : META_REQUEST);
     if (answer.status === Status.keyNotFound) return undefined;
     const deleted = isDeleted(answer);
     const specs = withBody ? FULL_SPECS : META_SPECS;
-    const [virtual, sync, stored] = decodeLookup(answer.value, specs.length);
+    const [virtual, sync, stored, names] = decodeLookup(answer.value, specs.length);
     const meta = virtualSchema.parse(virtual === undefined ? {} : JSON.parse(virtual.toString()));
-    return {
+    const found = {
       key,
       cas: answer.cas,
       deleted,
@@ -87,7 +136,17 @@ export class DocumentLookup {
       seq: meta.seqno === undefined ? undefined : Number(BigInt(meta.seqno)),
       vbuuid: meta.vbucket_uuid?.replace(/^0x/, "").padStart(16, "0"),
     };
+    return { found, names: names === undefined ? [] : userNames(names) };
   }
+}
+
+/** The names of user attributes: not the system's, which begin with an underscore. */
+function userNames(text: Buffer): string[] {
+  const names = namesSchema.parse(JSON.parse(text.toString("utf8")));
+  return names
+    .filter((name) => !name.startsWith("_"))
+    .sort()
+    .slice(0, MAX_USER_ATTRIBUTES);
 }
 
 function isDeleted(answer: Frame): boolean {
