@@ -72,6 +72,29 @@ export function smoke(name: string, command: readonly string[]): void {
       expect(looped.body.error).toBe("sync_function_failed");
     });
 
+    test("logs users in, by password and by session, and shows them their channels alone", async () => {
+      const admin = `${target.adminUrl}/smoke`;
+      const user = { password: "ann-secret", admin_channels: ["note"] };
+      const made = await fetch(`${admin}/_user/ann`, { method: "PUT", body: JSON.stringify(user) });
+      expect(made.status).toBe(201);
+      await put("n", { kind: "note" });
+      await put("p", { kind: "private" });
+      const statuses = async (headers: Record<string, string>) => {
+        const answers = ["n", "p"].map((id) => fetch(`${db}/${id}`, { headers }));
+        return (await Promise.all(answers)).map(({ status }) => status);
+      };
+      const basic = Buffer.from("ann:ann-secret").toString("base64");
+      // Everything is in the channel `all` too, which ann does not see.
+      expect(await statuses({ authorization: `Basic ${basic}` })).toEqual([200, 403]);
+      const login = await fetch(`${db}/_session`, {
+        method: "POST",
+        body: JSON.stringify({ name: "ann", password: "ann-secret" }),
+      });
+      const cookie = login.headers.get("set-cookie")?.split(";")[0] ?? "";
+      expect(await statuses({ cookie })).toEqual([200, 403]);
+      expect(await statuses({ cookie: `${cookie}x` })).toEqual([401, 401]);
+    });
+
     test("runs a slow sync function in a thread: others are answered meanwhile", async () => {
       let ended = false;
       const looped = put("slow", { loop: true }).finally(() => {
