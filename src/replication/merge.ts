@@ -19,10 +19,11 @@ export interface Change {
 }
 
 /**
- * What is read of a channel: what is new to its readers; the whole past of one that the reader lacks,
- * without removals; or what was in one that the reader has lost.
+ * What is read of a channel: "new": what is new to its readers; "backfill": the whole past of one that
+ * the reader lacks, without removals; "revoked": what was in one that the reader has lost; "dropped":
+ * what left one before the reader lost it.
  */
-export type ReadingKind = "new" | "backfill" | "revoked";
+export type ReadingKind = "new" | "backfill" | "revoked" | "dropped";
 
 /** The entries of one channel, in `(vb, seq)` order. */
 export interface ChannelEntries {
@@ -47,7 +48,7 @@ async function* alone(input: ChannelEntries): AsyncGenerator<readonly Change[]> 
   const left = [channel];
   for await (const batch of batches) {
     const wanted = kind === "new" ? batch : batch.filter((entry) => !isSkipped(entry, kind));
-    if (kind === "revoked") yield wanted.map((entry) => ({ entry, left, revoked: true }));
+    if (isOfLost(kind)) yield wanted.map((entry) => ({ entry, left, revoked: true }));
     else yield wanted.map((entry) => ({ entry, left: isRemoval(entry) ? left : undefined }));
   }
 }
@@ -57,7 +58,13 @@ export function isSkipped({ flags }: Entry, kind: ReadingKind): boolean {
   // Who lacks a channel has nothing that could have left it; who lost it needs no word of what is
   // deleted, or had left before.
   if (kind === "backfill") return (flags & EntryFlag.removed) !== 0;
+  if (kind === "dropped") return (flags & EntryFlag.removed) === 0;
   return kind === "revoked" && (flags & (EntryFlag.removed | EntryFlag.deleted)) !== 0;
+}
+
+/** Whether the reader has lost the channel. */
+function isOfLost(kind: ReadingKind): boolean {
+  return kind === "revoked" || kind === "dropped";
 }
 
 async function* mergeMany(inputs: readonly ChannelEntries[]): AsyncGenerator<readonly Change[]> {
@@ -73,15 +80,19 @@ async function* mergeMany(inputs: readonly ChannelEntries[]): AsyncGenerator<rea
       if (!window.takes(entry)) {
         ready = window.appendTo(ready);
         window = new MergeWindow();
-        if (ready.length >= MERGED_BATCH || heap.size === 1) {
+        if (ready.length >= MERGED_BATCH) {
           yield ready;
           ready = [];
         }
       }
       if (heap.size === 1 && window.size === 0) {
         // The last channel that has anything more: from here on it is as if there were no other.
-        yield* alone({ channel: cursor.channel, kind: cursor.kind, batches: cursor.rest() });
-        return;
+        const { channel, kind } = cursor;
+        for await (const rest of alone({ channel, kind, batches: cursor.rest() })) {
+          yield ready.length > 0 ? [...ready, ...rest] : rest;
+          ready = [];
+        }
+        break;
       }
       window.add(entry, cursor.channel, cursor.kind);
       if (!cursor.step()) await cursor.fill();
@@ -120,7 +131,7 @@ export class MergeWindow {
     this.#vb = entry.vb;
     this.#seq = entry.seq;
     const known = this.#byDocument.get(entry.docId);
-    const revoked = kind === "revoked";
+    const revoked = isOfLost(kind);
     const lost = revoked || isRemoval(entry);
     if (known?.entry.seq === entry.seq) {
       // One mutation, several channels: who still sees the document in one of them has not lost it.

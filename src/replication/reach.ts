@@ -22,6 +22,11 @@ export interface Plan {
   readonly backfilled: Channels;
   /** Visible at `from`, and not at `to`; empty unless the reader wants to hear of it. */
   readonly revoked: Channels;
+  /**
+   * Visible at `to` and known before, and not visible now: what left them in the interval is told as
+   * revoked, since at the next tick it is not there any more. Empty unless the reader wants it.
+   */
+  readonly dropped: Channels;
   /** What decides on `backfilled`: the same for everybody who resumes in this interval. */
   readonly known: Channels;
   /** The channels that the reader has, whole, up to `from`. */
@@ -79,6 +84,7 @@ export class Reach {
       backfilled: without(channels, known),
       known,
       revoked: this.#revocations ? without(this.#narrow(access.at(from.clock)), at) : NOTHING,
+      dropped: this.#dropped(at, known, now),
       has: has ?? this.#narrow(access.heldThrough(from.clock, newest.clock)),
       whole: to.tick >= newest.tick,
       now,
@@ -97,7 +103,13 @@ export class Reach {
       channels.size === plan.channels.size &&
       channels.has(ALL_CHANNEL) === plan.channels.has(ALL_CHANNEL);
     if (same) return { ...plan, now };
-    return { ...plan, channels, backfilled: without(channels, plan.known), now };
+    const backfilled = without(channels, plan.known);
+    const at = this.#narrow(this.#access.at(plan.to.clock));
+    return { ...plan, channels, backfilled, dropped: this.#dropped(at, plan.known, now), now };
+  }
+
+  #dropped(at: Channels, known: Channels, now: Channels): Channels {
+    return this.#revocations && at !== now ? without(meet(at, known), now) : NOTHING;
   }
 
   #narrow(channels: Channels): Channels {

@@ -5,7 +5,7 @@ import type { Access } from "../access/types.ts";
 import { zeroClock } from "../clock/clock.ts";
 import type { Clock } from "../clock/tick.ts";
 import type { TickListener } from "../controller/ports.ts";
-import type { DocumentStore } from "../documents/types.ts";
+import type { DocumentStore, Winner } from "../documents/types.ts";
 import { ALL_CHANNEL, type Entry, type IndexReader } from "../index/types.ts";
 import { gatherChannels } from "./gather.ts";
 import { MAX_CHECKED_DOCUMENTS, MAX_MERGED_STREAMS } from "./limits.ts";
@@ -51,13 +51,13 @@ export function readPlan(
 ): AsyncIterable<readonly Change[]> {
   const readings = readingsOf(sources, plan, changed);
   const changes = readAll(sources, readings, where);
-  const isSimple = plan.revoked.size === 0 && plan.backfilled.size === 0;
+  const isSimple = plan.backfilled.size + plan.revoked.size + plan.dropped.size === 0;
   return isSimple ? changes : checked(sources.documents, access, plan, changes);
 }
 
 function readingsOf(
   { channelHash, vbuckets }: PlanSources,
-  { from, to, channels, backfilled, revoked }: Plan,
+  { from, to, channels, backfilled, revoked, dropped }: Plan,
   changed: Parameters<TickListener>[1],
 ): Reading[] {
   const zero = zeroClock(vbuckets);
@@ -74,6 +74,9 @@ function readingsOf(
   }
   for (const channel of revoked) {
     readings.push({ channel, kind: "revoked", from: zero, to: from.clock });
+  }
+  for (const channel of dropped) {
+    readings.push({ channel, kind: "dropped", from: from.clock, to: to.clock });
   }
   return readings;
 }
@@ -143,16 +146,17 @@ function narrowed(from: Clock, to: Clock, vbuckets: ReadonlySet<number>): Clock 
 
 /**
  * Leaves out what the newest version of a document makes needless. That is looked at only for what
- * lies before the interval: a past that is sent again, and what was revoked.
+ * was revoked, and for what lies before the interval: a past that is sent again.
  */
 async function* checked(
   documents: Pick<DocumentStore, "winners">,
   access: Access,
-  { from, has }: Plan,
+  plan: Plan,
   changes: AsyncIterable<readonly Change[]>,
 ): AsyncGenerator<readonly Change[]> {
+  const { clock } = plan.from;
   for await (const batch of changes) {
-    const old = batch.filter(({ entry }) => entry.seq <= from.clock[entry.vb]!);
+    const old = batch.filter(({ entry, revoked }) => revoked || entry.seq <= clock[entry.vb]!);
     if (old.length === 0) {
       yield batch;
       continue;
@@ -164,12 +168,21 @@ async function* checked(
       for (const [i, change] of piece.entries()) {
         const winner = winners[i];
         const isNeedless = change.revoked
-          ? winner !== undefined && access.seesAny(winner.channels)
+          ? winner !== undefined && isStillSeen(access, plan, change, winner)
           : // What has changed since comes with its change; what is gone has none to come.
-            winner?.seq !== change.entry.seq || meets(has, winner.channels);
+            winner?.seq !== change.entry.seq || meets(plan.has, winner.channels);
         if (isNeedless) needless.add(change);
       }
     }
     yield batch.filter((change) => !needless.has(change));
   }
+}
+
+/**
+ * Whether the reader sees the document both at the end of the interval and now. What changed after
+ * the interval comes again with its change, if it is seen then.
+ */
+function isStillSeen(access: Access, { to }: Plan, { entry }: Change, winner: Winner): boolean {
+  if (winner.seq > to.clock[entry.vb]!) return false;
+  return access.seesAny(winner.channels) && meets(access.at(to.clock), winner.channels);
 }
