@@ -15,6 +15,8 @@ import { type RunningServer, startServer } from "../../src/server/start.ts";
 
 /** What a test has of a running gateway. */
 export interface Fixture {
+  /** Where the databases are: another gateway may be opened there, with the setting `data`. */
+  readonly directory: string;
   readonly gateway: Gateway;
   readonly server: RunningServer;
   /** URLs of the listeners, without a slash at the end. */
@@ -28,7 +30,9 @@ export interface Fixture {
 
 /** Starts a gateway. `settings` are those of the process, in the file's shape. */
 export async function startFixture(settings: JsonObject = {}): Promise<Fixture> {
-  const directory = mkdtempSync(join(tmpdir(), "tidegate-server-"));
+  const { data } = settings;
+  const directory =
+    typeof data === "string" ? data : mkdtempSync(join(tmpdir(), "tidegate-server-"));
   const any = "127.0.0.1:0";
   const commandLine = { data: directory, public: any, admin: any, metrics: any, ...settings };
   const config = loadConfig({ environment: {}, commandLine });
@@ -38,6 +42,7 @@ export async function startFixture(settings: JsonObject = {}): Promise<Fixture> 
   const gateway = await openGateway({ dataDirectory: directory, ...parts });
   const server = await startServer({ ...parts, gateway });
   return {
+    directory,
     gateway,
     server,
     public: `http://${formatAddress(server.public)}`,
@@ -47,7 +52,7 @@ export async function startFixture(settings: JsonObject = {}): Promise<Fixture> 
     async close() {
       await server.stop();
       await gateway.close();
-      rmSync(directory, { recursive: true });
+      if (data === undefined) rmSync(directory, { recursive: true });
     },
   };
 }
