@@ -3,6 +3,7 @@
 
 import type { AddressInfo } from "node:net";
 import type { EmbeddedBucket } from "../../src/bucket/embedded/embedded-bucket.ts";
+import type { CollectionMade } from "./dcp-frames.ts";
 import { Disks } from "./disks.ts";
 import { LoopbackNode } from "./node.ts";
 import type { Backfill } from "./preload.ts";
@@ -26,6 +27,10 @@ export class LoopbackCluster {
   /** vbucket -> indexes of the nodes that have a replica. */
   readonly replicas: number[][];
   readonly disks = new Disks();
+  /** The collection that documents are streamed from, and where in a vbucket it was made. */
+  collection: { readonly id: number; readonly made?: CollectionMade } = {
+    id: COLLECTIONS._default,
+  };
   revision = 1;
   /** For benchmarks: what DCP streams from the beginning are answered with. */
   backfills: { readonly withBody: Backfill[]; readonly withoutBody: Backfill[] } | undefined;

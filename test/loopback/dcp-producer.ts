@@ -11,10 +11,17 @@ import {
   SnapshotFlag,
   Status,
 } from "../../src/bucket/couchbase/wire/opcodes.ts";
-import { encodeCollectionKey, joinValue } from "../../src/bucket/couchbase/wire/values.ts";
 import { rollbackOf } from "../../src/bucket/embedded/rollback.ts";
-import type { FeedEvent, FeedMutation, FeedReader } from "../../src/bucket/feed.ts";
-import { COLLECTIONS } from "./cluster.ts";
+import type { FeedEvent, FeedReader } from "../../src/bucket/feed.ts";
+import {
+  advancedFrame,
+  bodyBytes,
+  collectionMadeFrame,
+  firstMarkerFlags,
+  markerFrame,
+  mutationFrame,
+  streamEndFrame,
+} from "./dcp-frames.ts";
 import type { LoopbackNode } from "./node.ts";
 import type { Backfill } from "./preload.ts";
 import type { Answer, Session } from "./session.ts";
@@ -24,8 +31,14 @@ interface Stream {
   readonly opaque: number;
   readonly position: { seq: number; vbuuid: string; snapshotStart: number; snapshotEnd: number };
   readonly until: number;
-  /** The first snapshot of a stream is said to come from disk, as a backfill's does. */
+  /** Whether what it begins with is not in the server's memory any more. */
+  readonly fromDisk: boolean;
+  /** No snapshot was announced yet. */
   first: boolean;
+  /** A snapshot that was not announced yet: that waits for its first mutation. */
+  marker?: { readonly start: number; readonly end: number } | undefined;
+  /** The last seq sent. */
+  sent: number;
   /** Whether the answer to its request is out. */
   answered: boolean;
   ended: boolean;
@@ -41,6 +54,7 @@ export class DcpProducer {
   readonly #readers = new Set<FeedReader>();
   #toOpen: Stream[] = [];
   #bufferBytes = Number.POSITIVE_INFINITY;
+  #snappy = false;
   #noop: ReturnType<typeof setInterval> | undefined;
   unacknowledgedBytes = 0;
   #room: (() => void)[] = [];
@@ -69,15 +83,19 @@ export class DcpProducer {
       case Opcode.dcpStreamRequest:
         return this.#streamRequest(frame);
       case Opcode.dcpCloseStream:
-        this.#end(frame.vb, StreamEndReason.closed);
-        return {};
+        return this.#streams.has(frame.vb) ? {} : { vbOrStatus: Status.keyNotFound };
       default:
         return { vbOrStatus: Status.unknownCommand };
     }
   }
 
-  /** The answer to the stream request of `vb` is out: its messages may follow. */
-  answered(vb: number): void {
+  /** The answer to a request is out: what it brings about may follow. */
+  answered({ opcode, vb }: Frame): void {
+    if (opcode === Opcode.dcpStreamRequest) this.#opened(vb);
+    if (opcode === Opcode.dcpCloseStream) this.#end(vb, StreamEndReason.closed);
+  }
+
+  #opened(vb: number): void {
     const stream = this.#streams.get(vb);
     if (stream === undefined) return;
     stream.answered = true;
@@ -108,9 +126,9 @@ export class DcpProducer {
     }
   }
 
-  /** The vbucket is active elsewhere now. */
-  endStream(vb: number): void {
-    this.#end(vb, StreamEndReason.stateChanged);
+  /** Ends the stream of `vb`: the vbucket is active elsewhere now, unless another reason is given. */
+  endStream(vb: number, reason: number = StreamEndReason.stateChanged): void {
+    this.#end(vb, reason);
   }
 
   close(): void {
@@ -123,6 +141,7 @@ export class DcpProducer {
   #control(frame: Frame): Answer {
     const value = frame.value.toString("utf8");
     if (frame.key.toString("utf8") === "connection_buffer_size") this.#bufferBytes = Number(value);
+    if (frame.key.toString("utf8") === "force_value_compression") this.#snappy = value === "true";
     if (frame.key.toString("utf8") === "set_noop_interval") {
       clearInterval(this.#noop);
       const noop = () =>
@@ -167,7 +186,10 @@ export class DcpProducer {
       vb: frame.vb,
       opaque: frame.opaque,
       position,
-      until,
+      // What is in the snapshot with the end that was asked for comes whole, as a server sends it.
+      until: Math.max(until, high),
+      fromDisk: seq < log[0]!.seq,
+      sent: seq,
       first: true,
       answered: false,
       ended: false,
@@ -208,24 +230,21 @@ export class DcpProducer {
 
   async #sendEvent(stream: Stream, event: FeedEvent): Promise<void> {
     switch (event.kind) {
-      case "snapshot": {
-        const extras = Buffer.alloc(20);
-        extras.writeBigUInt64BE(BigInt(event.start), 0);
-        extras.writeBigUInt64BE(BigInt(event.end), 8);
-        const disk = SnapshotFlag.memory | SnapshotFlag.checkpoint;
-        extras.writeUInt32BE(stream.first ? disk : SnapshotFlag.memory, 16);
-        stream.first = false;
-        return this.#send(stream, { opcode: Opcode.dcpSnapshotMarker, extras });
-      }
+      case "snapshot":
+        await this.#announce(stream);
+        stream.marker = event;
+        return;
       case "mutation":
       case "deletion":
-      case "expiration":
-        return this.#send(stream, mutationFrame(event, this.#withBody));
-      case "advanced": {
-        const extras = Buffer.alloc(8);
-        extras.writeBigUInt64BE(BigInt(event.seq), 0);
-        return this.#send(stream, { opcode: Opcode.dcpSeqnoAdvanced, extras });
+      case "expiration": {
+        await this.#announce(stream, event.seq);
+        const collectionId = this.#session.node.cluster.collection.id;
+        const style = { withBody: this.#withBody, collectionId, snappy: this.#snappy };
+        return this.#send(stream, mutationFrame(event, style));
       }
+      case "advanced":
+        await this.#announce(stream, event.seq);
+        return this.#send(stream, advancedFrame(event.seq));
       // The branch changed under the stream: a real server ends it, and answers the next request.
       case "rollback":
       case "failover":
@@ -234,12 +253,37 @@ export class DcpProducer {
         }
         return;
       case "end":
+        await this.#announce(stream);
         this.#end(stream.vb, StreamEndReason.ok);
     }
   }
 
+  /**
+   * Sends the marker that waits. The first one of a stream begins where the stream does, one that
+   * extends a snapshot where that one did, and any other at its first mutation.
+   */
+  async #announce(stream: Stream, firstSeq?: number): Promise<void> {
+    const { marker, sent } = stream;
+    stream.sent = firstSeq ?? sent;
+    if (marker === undefined) return;
+    stream.marker = undefined;
+    let start = stream.first || sent > marker.start ? marker.start : (firstSeq ?? marker.end);
+    let flags: number = SnapshotFlag.memory;
+    if (stream.first) {
+      stream.first = false;
+      flags = firstMarkerFlags(stream.fromDisk);
+      const { id, made } = this.#session.node.cluster.collection;
+      if (made !== undefined && made.vb === stream.vb && stream.position.seq < made.seq) {
+        await this.#send(stream, markerFrame(start, made.seq, flags));
+        await this.#send(stream, collectionMadeFrame(made, id));
+        start = made.seq + 1;
+      }
+    }
+    await this.#send(stream, markerFrame(start, marker.end, flags));
+  }
+
   async #send(stream: Stream, parts: FrameParts): Promise<void> {
-    const bytes = HEADER_BYTES + frameBytes(parts);
+    const bytes = HEADER_BYTES + bodyBytes(parts);
     while (this.unacknowledgedBytes >= this.#bufferBytes && !this.#closed) {
       await new Promise<void>((resolve) => this.#room.push(resolve));
     }
@@ -258,11 +302,9 @@ export class DcpProducer {
     }
     stream.ended = true;
     this.#streams.delete(vb);
-    const extras = Buffer.alloc(4);
-    extras.writeUInt32BE(reason, 0);
-    this.unacknowledgedBytes += HEADER_BYTES + extras.length;
-    const { opaque } = stream;
-    this.#session.send({ opcode: Opcode.dcpStreamEnd, vbOrStatus: vb, opaque, extras });
+    const end = streamEndFrame(reason);
+    this.unacknowledgedBytes += HEADER_BYTES + bodyBytes(end);
+    this.#session.send({ ...end, vbOrStatus: vb, opaque: stream.opaque });
   }
 }
 
@@ -278,28 +320,4 @@ export async function activeSeqnos(node: LoopbackNode): Promise<Answer> {
     out.push(row);
   });
   return { value: Buffer.concat(out) };
-}
-
-function frameBytes(parts: FrameParts): number {
-  return (parts.extras?.length ?? 0) + (parts.key?.length ?? 0) + (parts.value?.length ?? 0);
-}
-
-/** The frame of a mutation, but for vbucket and opaque. */
-export function mutationFrame(mutation: FeedMutation, withBody: boolean): FrameParts {
-  const isMutation = mutation.kind === "mutation";
-  const extras = Buffer.alloc(isMutation ? 31 : 18);
-  extras.writeBigUInt64BE(BigInt(mutation.seq), 0);
-  extras.writeBigUInt64BE(BigInt(mutation.seq), 8);
-  if (isMutation) extras.writeUInt32BE(mutation.expiry, 20);
-  const body = isMutation && withBody ? (mutation.body ?? new Uint8Array(0)) : new Uint8Array(0);
-  const hasAttributes = Object.keys(mutation.xattrs).length > 0;
-  const json = isMutation && withBody ? DataType.json : 0;
-  return {
-    opcode: isMutation ? Opcode.dcpMutation : Opcode.dcpDeletion,
-    dataType: json | (hasAttributes ? DataType.xattr : 0),
-    cas: mutation.cas,
-    extras,
-    key: encodeCollectionKey(COLLECTIONS._default, mutation.key),
-    value: hasAttributes ? joinValue(mutation.xattrs, body) : body,
-  };
 }

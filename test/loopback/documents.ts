@@ -15,6 +15,15 @@ export function mutationTokenOf({ vbuuid, seq }: MutationToken): Buffer {
   return extras;
 }
 
+/** Up to this many seconds an expiry is relative, beyond a time since 1970: the server's rule. */
+const RELATIVE_SECONDS = 30 * 86_400;
+
+/** When a document goes away by itself, in seconds since 1970, as a request's extras say it. */
+export function expiryAt(seconds: number): number {
+  if (seconds === 0 || seconds > RELATIVE_SECONDS) return seconds;
+  return Math.floor(Date.now() / 1000) + seconds;
+}
+
 /** Carries out GET, SET, ADD, REPLACE or DELETE of a whole document. */
 export async function wholeDocument(
   bucket: EmbeddedBucket,
@@ -37,7 +46,7 @@ export async function wholeDocument(
     body: frame.opcode === Opcode.delete ? null : Uint8Array.from(frame.value),
     xattrs: {},
     macros: [],
-    expiry: frame.extras.length >= 8 ? frame.extras.readUInt32BE(4) : 0,
+    expiry: frame.extras.length >= 8 ? expiryAt(frame.extras.readUInt32BE(4)) : 0,
   });
   if (!result.ok) return { vbOrStatus: Status.keyExists };
   return { cas: result.cas, extras: mutationTokenOf(result) };

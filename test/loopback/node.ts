@@ -79,6 +79,11 @@ export class LoopbackNode {
     }
   }
 
+  /** Ends the streams of `vb` for `reason`, as a server does that stays active for it. */
+  endStreams(vb: number, reason: number): void {
+    for (const session of this.#sessions) session.endStream(vb, reason);
+  }
+
   /** Sends the new map to the connections that asked for it. */
   pushConfig(): void {
     for (const session of this.#sessions) session.pushConfig();

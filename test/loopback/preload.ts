@@ -2,9 +2,9 @@
 // benchmarks, where the server must not be what is measured.
 
 import { encodeFrame } from "../../src/bucket/couchbase/wire/frame.ts";
-import { Opcode, SnapshotFlag } from "../../src/bucket/couchbase/wire/opcodes.ts";
 import type { EmbeddedBucket } from "../../src/bucket/embedded/embedded-bucket.ts";
-import { mutationFrame } from "./dcp-producer.ts";
+import { COLLECTIONS } from "./cluster.ts";
+import { firstMarkerFlags, markerFrame, mutationFrame } from "./dcp-frames.ts";
 
 /** About how many bytes are sent in one piece. */
 const PIECE_BYTES = 128 * 1024;
@@ -23,17 +23,15 @@ export async function preload(bucket: EmbeddedBucket, withBody: boolean): Promis
   });
   const frames: Buffer[][] = Array.from(high, () => []);
   for (const [vb, end] of high.entries()) {
-    const extras = Buffer.alloc(20);
-    extras.writeBigUInt64BE(BigInt(end), 8);
-    extras.writeUInt32BE(SnapshotFlag.disk | SnapshotFlag.checkpoint, 16);
-    const marker = { opcode: Opcode.dcpSnapshotMarker, vbOrStatus: vb, extras };
+    const marker = { ...markerFrame(0, end, firstMarkerFlags(true)), vbOrStatus: vb };
     if (end > 0) frames[vb]!.push(encodeFrame(marker));
   }
   const reader = bucket.feed.open(positions, { withBody, until: high });
   for (let events = await reader.read(); events.length > 0; events = await reader.read()) {
     for (const event of events) {
       if (event.kind !== "mutation") continue;
-      const frame = { ...mutationFrame(event, withBody), vbOrStatus: event.vb };
+      const style = { withBody, collectionId: COLLECTIONS._default, snappy: false };
+      const frame = { ...mutationFrame(event, style), vbOrStatus: event.vb };
       frames[event.vb]!.push(encodeFrame(frame));
     }
   }

@@ -74,8 +74,8 @@ export class Session {
     this.#socket.destroy();
   }
 
-  endStream(vb: number): void {
-    this.#producer?.endStream(vb);
+  endStream(vb: number, reason?: number): void {
+    this.#producer?.endStream(vb, reason);
   }
 
   pushConfig(): void {
@@ -133,7 +133,7 @@ export class Session {
       for (const part of Array.isArray(answer) ? answer : [answer]) {
         this.send({ ...part, ...head });
       }
-      if (frame.opcode === Opcode.dcpStreamRequest) this.#producer?.answered(frame.vb);
+      this.#producer?.answered(frame);
     });
   }
 

@@ -6,7 +6,7 @@ import type { Macro, StoredDocument } from "../../src/bucket/bucket.ts";
 import type { Frame } from "../../src/bucket/couchbase/wire/frame.ts";
 import { Opcode, Status } from "../../src/bucket/couchbase/wire/opcodes.ts";
 import type { EmbeddedBucket } from "../../src/bucket/embedded/embedded-bucket.ts";
-import { mutationTokenOf } from "./documents.ts";
+import { expiryAt, mutationTokenOf } from "./documents.ts";
 import type { Answer } from "./session.ts";
 
 const PathOpcode = {
@@ -138,7 +138,7 @@ async function mutate(
   item: StoredDocument | undefined,
 ): Promise<Answer> {
   const { extras } = frame;
-  const expiry = extras.length >= 4 ? extras.readUInt32BE(0) : undefined;
+  const expiry = extras.length >= 4 ? expiryAt(extras.readUInt32BE(0)) : undefined;
   const flags = extras.length === 1 || extras.length === 5 ? extras[extras.length - 1]! : 0;
   const refused = admit(frame, flags, item);
   if (refused !== undefined) return { vbOrStatus: refused };

@@ -4,18 +4,19 @@
 import { SeededRandom } from "../harness/random.ts";
 import type { LoopbackCluster } from "./cluster.ts";
 
-/** Between one trouble and the next. */
+/** Between one trouble and the next, unless TEST_FAULTS_PAUSE says how long at most. */
 const LEAST_PAUSE_MS = 50;
 const MOST_PAUSE_MS = 400;
 
 /** Makes trouble for as long as the process lives; the seed repeats what and in which order. */
 export function makeTrouble(cluster: LoopbackCluster, seed: number): void {
   const random = new SeededRandom(seed);
+  const most = Number(process.env.TEST_FAULTS_PAUSE ?? MOST_PAUSE_MS);
   const next = () => {
     one(cluster, random);
-    setTimeout(next, random.between(LEAST_PAUSE_MS, MOST_PAUSE_MS));
+    setTimeout(next, random.between(LEAST_PAUSE_MS, most));
   };
-  setTimeout(next, MOST_PAUSE_MS);
+  setTimeout(next, most);
 }
 
 function one(cluster: LoopbackCluster, random: SeededRandom): void {

@@ -93,6 +93,18 @@ test("the request for a resume is the recorded one, byte for byte", () => {
   expect(stream.requested().toString("hex")).toBe(recorded.extras.toString("hex"));
 });
 
+test("of a snapshot that has the end asked for in it, nothing beyond the end is told", () => {
+  const steps = session("resume-and-rollback");
+  const at = steps.findLastIndex(
+    ({ fromClient, frame }) =>
+      fromClient && frame.opcode === Opcode.dcpStreamRequest && frame.extras.readUInt32BE(20) === 4,
+  );
+  const stream = new DcpStream(beginning(3), { withBody: true, until: 4 });
+  const events = play(stream, steps.slice(at));
+  expect(told(events)).toEqual(["failover 0", "snapshot 0..15", "mutation doc-0@1", "end ended"]);
+  expect(stream.state).toBe("ended");
+});
+
 test("an unknown branch is rolled back to its beginning, and the consumer restarts it", () => {
   const steps = session("resume-and-rollback");
   const at = steps.findIndex(({ frame }) => frame.status === Status.rollback && frame.isResponse);

@@ -144,9 +144,11 @@ export class DcpStream {
       case Opcode.dcpMutation:
       case Opcode.dcpDeletion:
       case Opcode.dcpExpiration:
+        if (this.#isBeyondEnd(frame)) return this.#end(StreamEndReason.ok);
         return [this.#mutation(frame)];
       case Opcode.dcpSystemEvent:
       case Opcode.dcpSeqnoAdvanced: {
+        if (this.#isBeyondEnd(frame)) return this.#end(StreamEndReason.ok);
         const seq = readSeq(frame.extras, 0, this.vb);
         this.#moveTo(seq);
         return [{ kind: "advanced", vb: this.vb, seq }];
@@ -171,6 +173,12 @@ export class DcpStream {
     const snapshotStart = Math.min(start, this.#position.seq);
     this.#position = { ...this.#position, snapshotStart, snapshotEnd: end };
     return [{ kind: "snapshot", vb: this.vb, start, end }];
+  }
+
+  /** A server sends the whole of a snapshot that has the end asked for in it. */
+  #isBeyondEnd(frame: Frame): boolean {
+    const { until } = this.#options;
+    return until !== undefined && readSeq(frame.extras, 0, this.vb) > until;
   }
 
   #mutation(frame: Frame): FeedMutation {
