@@ -33,6 +33,9 @@ export type AttachmentInput =
 const DEFAULT_CONTENT_TYPE = "application/octet-stream";
 const BASE64 = "base64";
 
+/** Clients do not encode the slashes of a name, and URLs then lead to something else than it. */
+const DOTS = /(?:^|\/)\.{1,2}(?:\/|$)/;
+
 /**
  * The attachments in a document's `_attachments`.
  *
@@ -274,6 +277,7 @@ function checkName(name: string): void {
   if (name.length === 0 || name.startsWith("_") || !name.isWellFormed()) {
     throw bad(name, 'must have a name that is well-formed Unicode and does not start with "_"');
   }
+  if (DOTS.test(name)) throw bad(name, "must not have . or .. between slashes: no URL can name it");
   if (Buffer.byteLength(name) > MAX_ATTACHMENT_NAME_BYTES) {
     throw bad(name, `must have a name of at most ${MAX_ATTACHMENT_NAME_BYTES} bytes`);
   }

@@ -10,6 +10,9 @@ export const DESIGN_PREFIX = "_design/";
 /** What the ids of local documents start with: never replicated, stored elsewhere. */
 export const LOCAL_PREFIX = "_local/";
 
+/** URLs resolve these away: a client that removes such a document removes its database. */
+const UNREACHABLE: ReadonlySet<string> = new Set([".", "..", "_design/.", "_design/.."]);
+
 /** Whether a key of the documents collection holds a document that clients may see. */
 export function isDocumentKey(key: string): boolean {
   return (
@@ -42,6 +45,7 @@ export function checkDocumentId(id: string, limitBytes: number): string {
   if (!isDocumentKey(id)) {
     refuse(`Only "${DESIGN_PREFIX}" ids may start with "_"; ${shown(id)} does.`);
   }
+  if (UNREACHABLE.has(id)) refuse(`No URL can name the document ${shown(id)}.`);
   checkLength(id, Math.min(limitBytes, MAX_KEY_BYTES));
   return id;
 }
@@ -50,6 +54,7 @@ export function checkDocumentId(id: string, limitBytes: number): string {
 export function checkLocalId(id: string, limitBytes: number): string {
   const name = id.startsWith(LOCAL_PREFIX) ? id.slice(LOCAL_PREFIX.length) : id;
   if (name.length === 0) refuse("The id of a local document must not be empty.");
+  if (UNREACHABLE.has(name)) refuse(`No URL can name the local document ${shown(name)}.`);
   checkLength(name, limitBytes);
   return name;
 }

@@ -14,6 +14,7 @@ import { adminGuard, publicCors } from "./cors.ts";
 import { databaseRoutes } from "./database-routes.ts";
 import { demoRoutes } from "./demo-page.ts";
 import { documentId, documentRoutes } from "./document-routes.ts";
+import { pathOf } from "./gate.ts";
 import { localRoutes } from "./local-routes.ts";
 import { principalRoutes } from "./principal-routes.ts";
 import { addRoutes, type Before, type Routes, routes } from "./routes.ts";
@@ -107,7 +108,7 @@ function appOf(
   side: Side,
   guard: MiddlewareHandler<RouteEnv>,
 ): Hono<RouteEnv> {
-  const app = new Hono<RouteEnv>({ getPath: pathOf });
+  const app = new Hono<RouteEnv>({ getPath: routePath });
   app.use((call, next) => {
     call.set("server", server);
     call.set("side", side);
@@ -134,19 +135,12 @@ const ATTACHMENT_PATH = /^\/[^/]+\/(?:[^_/][^/]*|_design\/[^/]+)\/+[^/]/;
  * The path as it was sent: nothing decoded, so that `%2F` is told from `/`. Slashes at its end are
  * left out, unless they belong to an attachment's name (PouchDB does not encode them).
  */
-function pathOf(request: Request): string {
-  const { url } = request;
-  const start = url.indexOf("/", url.indexOf("://") + 3);
-  if (start < 0) return "/";
-  let end = url.length;
-  for (const mark of ["?", "#"]) {
-    const at = url.indexOf(mark, start);
-    if (at >= 0 && at < end) end = at;
-  }
-  const path = url.slice(start, end);
+function routePath(request: Request): string {
+  const path = pathOf(request.url);
   if (!path.endsWith("/") || ATTACHMENT_PATH.test(path)) return path;
-  while (end - start > 1 && url[end - 1] === "/") end--;
-  return url.slice(start, end);
+  let end = path.length;
+  while (end > 1 && path[end - 1] === "/") end--;
+  return path.slice(0, end);
 }
 
 /** Refuses what cannot be decoded, before somebody takes the encoded text for a name. */

@@ -12,6 +12,7 @@ import { documentApp, metricsApp } from "./app.ts";
 import { Authentication } from "./auth/authentication.ts";
 import { OpenFeeds } from "./changes/open-feeds.ts";
 import type { ServerContext } from "./context.ts";
+import { gate } from "./gate.ts";
 import { Metrics } from "./metrics.ts";
 
 /** Requests in flight may take this long to finish when the server stops. */
@@ -62,7 +63,7 @@ export async function startServer(parts: ServerParts): Promise<RunningServer> {
     const listener = listen({
       ...addressOf(config, setting),
       maxBodyBytes: config.limits.bodyBytes + BODY_SLACK_BYTES,
-      fetch: (request, connection) => app.fetch(request, { connection }),
+      fetch: (request, connection) => gate(request) ?? app.fetch(request, { connection }),
       onError: (error) => context.log.error({ err: error }, "a listener failed"),
     });
     open.push(listener);
