@@ -20,10 +20,10 @@ export interface Change {
 
 /**
  * What is read of a channel: "new": what is new to its readers; "backfill": the whole past of one that
- * the reader lacks, without removals; "revoked": what was in one that the reader has lost; "dropped":
- * what left one before the reader lost it.
+ * the reader lacks, without removals; "left": only removals; "revoked": what was in one that the reader
+ * has lost; "dropped": what left one before the reader lost it.
  */
-export type ReadingKind = "new" | "backfill" | "revoked" | "dropped";
+export type ReadingKind = "new" | "backfill" | "left" | "revoked" | "dropped";
 
 /** The entries of one channel, in `(vb, seq)` order. */
 export interface ChannelEntries {
@@ -58,7 +58,7 @@ export function isSkipped({ flags }: Entry, kind: ReadingKind): boolean {
   // Who lacks a channel has nothing that could have left it; who lost it needs no word of what is
   // deleted, or had left before.
   if (kind === "backfill") return (flags & EntryFlag.removed) !== 0;
-  if (kind === "dropped") return (flags & EntryFlag.removed) === 0;
+  if (kind === "dropped" || kind === "left") return (flags & EntryFlag.removed) === 0;
   return kind === "revoked" && (flags & (EntryFlag.removed | EntryFlag.deleted)) !== 0;
 }
 

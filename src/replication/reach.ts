@@ -15,11 +15,13 @@ export interface Plan {
   readonly to: Stable;
   /** The channels that are sent: visible at `to`, and visible now. */
   readonly channels: Channels;
-  /**
-   * Those of `channels` whose past the reader may lack: they are read from the zero clock on, and
-   * their removals are not sent.
-   */
+  /** Those of `channels` whose past the reader may lack: they are read from the zero clock on. */
   readonly backfilled: Channels;
+  /**
+   * Those of `backfilled` that were visible at `from`: the reader may have a part of them, and is
+   * told what left them. Of the others it has nothing that could have left.
+   */
+  readonly doubtful: Channels;
   /** Visible at `from`, and not at `to`; empty unless the reader wants to hear of it. */
   readonly revoked: Channels;
   /**
@@ -77,11 +79,13 @@ export class Reach {
     // What is read of an interval must be the same whoever resumes in it, and whenever. Who was
     // refused a channel while it was away, or in the middle of a page, may lack a part of it.
     const known = has ?? this.#narrow(access.heldThrough(from.clock, to.clock));
+    const backfilled = without(channels, known);
     return {
       from,
       to,
       channels,
-      backfilled: without(channels, known),
+      backfilled,
+      doubtful: this.#doubtful(backfilled, from),
       known,
       revoked: this.#revocations ? without(this.#narrow(access.at(from.clock)), at) : NOTHING,
       dropped: this.#dropped(at, known, now),
@@ -105,7 +109,19 @@ export class Reach {
     if (same) return { ...plan, now };
     const backfilled = without(channels, plan.known);
     const at = this.#narrow(this.#access.at(plan.to.clock));
-    return { ...plan, channels, backfilled, dropped: this.#dropped(at, plan.known, now), now };
+    return {
+      ...plan,
+      channels,
+      backfilled,
+      doubtful: this.#doubtful(backfilled, plan.from),
+      dropped: this.#dropped(at, plan.known, now),
+      now,
+    };
+  }
+
+  #doubtful(backfilled: Channels, from: Stable): Channels {
+    if (backfilled.size === 0) return NOTHING;
+    return meet(backfilled, this.#narrow(this.#access.at(from.clock)));
   }
 
   #dropped(at: Channels, known: Channels, now: Channels): Channels {

@@ -57,7 +57,7 @@ export function readPlan(
 
 function readingsOf(
   { channelHash, vbuckets }: PlanSources,
-  { from, to, channels, backfilled, revoked, dropped }: Plan,
+  { from, to, channels, backfilled, doubtful, revoked, dropped }: Plan,
   changed: Parameters<TickListener>[1],
 ): Reading[] {
   const zero = zeroClock(vbuckets);
@@ -71,6 +71,9 @@ function readingsOf(
     } else if (hasNew(channel)) {
       readings.push({ channel, kind: "new", from: from.clock, to: to.clock });
     }
+  }
+  for (const channel of doubtful) {
+    readings.push({ channel, kind: "left", from: from.clock, to: to.clock });
   }
   for (const channel of revoked) {
     readings.push({ channel, kind: "revoked", from: zero, to: from.clock });

@@ -325,13 +325,24 @@ export class History {
       if (!isSeen) throw new Error(`${row.id} ${rev} leaks to ${client.reader.user}`);
       this.#checkRepeat(client, connection, version);
     }
-    if (row.revoked && !client.ever.has(row.id)) {
-      throw new Error(`${row.id} is revoked, and ${client.reader.user} never had it`);
-    }
+    if (row.revoked && !client.ever.has(row.id)) this.#checkSeenOnce(client, row.id);
     if (row.removed === undefined && !row.deleted) {
       client.documents.set(row.id, rev);
       client.ever.add(row.id);
     } else client.documents.delete(row.id);
+  }
+
+  /**
+   * Who lost a channel in the middle of a page, and went away, may be told of what it did not get any
+   * more; but only of what it could have got.
+   */
+  #checkSeenOnce({ reader: { user } }: Client, id: string): void {
+    const couldHave = this.#rig.ticks.some(({ clock }) => {
+      const seen = this.#model.visible(user, clock);
+      const version = this.#model.newest(id, clock);
+      return version?.channels.some((name) => covers(seen, name)) ?? false;
+    });
+    if (!couldHave) throw new Error(`${id} is revoked, and ${user} never saw it`);
   }
 
   /** A revision comes again in a connection only when the reader had lost it meanwhile. */

@@ -129,6 +129,10 @@ export class Model {
         const isNew = covers(known, channel);
         const entry = entryOf(versions, channel, isNew ? from.clock : undefined, to.clock);
         if (entry && (isNew || !entry.lost)) entries.push({ ...entry, channel, revoked: false });
+        // A channel that was lost and is back: a part of it the reader may have.
+        if (isNew || !covers(before, channel)) continue;
+        const left = entryOf(versions, channel, from.clock, to.clock);
+        if (left?.lost) entries.push({ ...left, channel, revoked: false });
       }
       for (const channel of lost) {
         const entry = entryOf(versions, channel, undefined, from.clock);

@@ -57,6 +57,8 @@ export interface RigOptions {
   readonly maxWeight?: number;
   /** Stands between the access and the index. */
   readonly watchIndex?: (index: Index) => Pick<Index, "read">;
+  /** Stands between the changes and the index. */
+  readonly watchChanges?: (index: Index) => Pick<Index, "read">;
 }
 
 interface RigParts {
@@ -145,7 +147,8 @@ export class Rig implements RigParts {
       ...(maxWeight === undefined ? {} : { maxWeight }),
     });
     const parts = { vbuckets, stable, lookup, branches, documents, channelHash };
-    const changes = createChangesEngine({ ...parts, index });
+    const read = options.watchChanges?.(index) ?? index;
+    const changes = createChangesEngine({ ...parts, index: read });
     making.changes = changes;
     return new Rig({ ...parts, bucket, index, changes, access }, directory, saved, newest);
   }

@@ -1,0 +1,225 @@
+// Who sees what at which clock: how it follows the ticks, what it reads for that, what it keeps in
+// memory, and what it does when the index fails or was rolled back. Random histories: model.test.ts.
+
+import { expect, test } from "bun:test";
+import type { Access } from "../../src/access/types.ts";
+import { TidegateError } from "../../src/base/errors.ts";
+import type { Rollback } from "../../src/clock/branches.ts";
+import { zeroClock } from "../../src/clock/clock.ts";
+import type { Tick } from "../../src/clock/tick.ts";
+import { ADMIN } from "../../src/documents/types.ts";
+import type { Index } from "../../src/index/open.ts";
+import { isPseudoChannel, type PrincipalId } from "../../src/index/pseudo-channel.ts";
+import { documentOf, Rig, type RigOptions, type Says } from "./rig.ts";
+
+const rigged = (name: string, task: (rig: Rig) => Promise<void>, options: RigOptions = {}) =>
+  test(name, async () => {
+    const rig = await Rig.open(options);
+    try {
+      await task(rig);
+    } finally {
+      await rig.close();
+    }
+  });
+
+/** Saves a document over the one that is there. */
+async function put(rig: Rig, id: string, says: Partial<Says>): Promise<void> {
+  const newest = (await rig.documents.leaves([id]))[0]?.[0];
+  const parent = newest ? { _rev: newest.rev } : {};
+  await rig.documents.put(ADMIN, id, documentOf(says, parent));
+}
+
+async function grant(rig: Rig, who: PrincipalId, channels: string[], roles: string[] = []) {
+  const { principals } = rig.documents;
+  const { rev } = (await principals.load(who)) ?? {};
+  await principals.save(who, rev, {}, { channels, roles });
+}
+
+const now = (access: Access) => [...access.now()].sort();
+
+rigged(
+  "a user sees what documents, administrators and roles grant, from the tick on",
+  async (rig) => {
+    await put(rig, "d", {
+      access: [
+        ["u", ["A"]],
+        ["role:r", ["R"]],
+      ],
+    });
+    await grant(rig, "user:u", ["B"]);
+    expect(now(await rig.access.user("u"))).toEqual(["!"]);
+    await rig.tick();
+    const access = await rig.access.user("u");
+    expect(now(access)).toEqual(["!", "A", "B"]);
+    expect(access.hasRole("r")).toBe(false);
+    await put(rig, "e", { roles: [["u", ["r"]]] });
+    await rig.tick();
+    await access.refresh();
+    expect(now(access)).toEqual(["!", "A", "B", "R"]);
+    expect(access.hasRole("r")).toBe(true);
+    expect(access.seesAny(["R", "X"])).toBe(true);
+    expect(access.seesAny(["X"])).toBe(false);
+    expect(access.seesAny(["!"])).toBe(true);
+    expect(access.seesAny([])).toBe(false);
+  },
+);
+
+rigged("what is withdrawn is not seen any more, and the past is remembered", async (rig) => {
+  await put(rig, "d", { access: [["u", ["A"]]] });
+  const first = await rig.tick();
+  await put(rig, "d", { access: [["u", ["B"]]] });
+  const second = await rig.tick();
+  const access = await rig.access.user("u");
+  expect([...access.at(first.clock)].sort()).toEqual(["!", "A"]);
+  expect([...access.at(second.clock)].sort()).toEqual(["!", "B"]);
+  expect([...access.at(zeroClock(4))]).toEqual(["!"]);
+});
+
+rigged("a channel lost and granted again was not held through", async (rig) => {
+  await put(rig, "d", { access: [["u", ["A", "B"]]] });
+  const first = await rig.tick();
+  await put(rig, "d", { access: [["u", ["B"]]] });
+  await rig.tick();
+  await put(rig, "d", { access: [["u", ["A", "B"]]] });
+  const third = await rig.tick();
+  const access = await rig.access.user("u");
+  expect([...access.at(third.clock)].sort()).toEqual(["!", "A", "B"]);
+  expect([...access.heldThrough(first.clock, third.clock)].sort()).toEqual(["!", "B"]);
+});
+
+rigged("`*` is everything, also what is in no channel", async (rig) => {
+  await grant(rig, "user:u", ["*"]);
+  await rig.tick();
+  const access = await rig.access.user("u");
+  expect(access.seesAny([])).toBe(true);
+  expect(access.everything).toBe(false);
+});
+
+/** Counts the reads of pseudo-channels. */
+function counting(reads: string[]): RigOptions["watchIndex"] & {} {
+  return (index: Index) => ({
+    read(channel, from, to, start) {
+      if (isPseudoChannel(channel)) reads.push(channel.slice(1));
+      return index.read(channel, from, to, start);
+    },
+  });
+}
+
+const reads: string[] = [];
+rigged(
+  "a tick makes only those be read again whom it names, and a role once for all who have it",
+  async (rig) => {
+    reads.length = 0;
+    for (const name of ["a", "b", "c"]) await grant(rig, `user:${name}`, [name], ["r"]);
+    await grant(rig, "role:r", ["R"]);
+    await rig.tick();
+    const users = await Promise.all(["a", "b", "c"].map((name) => rig.access.user(name)));
+    expect(reads.toSorted()).toEqual(["role:r", "user:a", "user:b", "user:c"]);
+    reads.length = 0;
+    await put(rig, "d", { channels: ["X"] });
+    await rig.tick();
+    for (const user of users) await user.refresh();
+    expect(reads).toEqual([]);
+    await put(rig, "d", { access: [["b", ["X"]]] });
+    await rig.tick();
+    for (const user of users) await user.refresh();
+    expect(reads).toEqual(["user:b"]);
+    expect(users[1]?.seesAny(["X"])).toBe(true);
+    reads.length = 0;
+    await rig.tick(undefined, true);
+    for (const user of users) await user.refresh();
+    expect(reads.toSorted()).toEqual(["role:r", "user:a", "user:b", "user:c"]);
+  },
+  { watchIndex: counting(reads) },
+);
+
+rigged(
+  "tables that do not fit into memory are read again, and nobody sees by an old one",
+  async (rig) => {
+    const names = Array.from({ length: 20 }, (_, i) => `u${i}`);
+    await grant(rig, "role:r", ["R"]);
+    for (const name of names) await grant(rig, `user:${name}`, [name], ["r"]);
+    await rig.tick();
+    const users = await Promise.all(names.map((name) => rig.access.user(name)));
+    expect(rig.access.stats().tables).toBeLessThan(10);
+    expect(users.map(now)).toEqual(names.map((name) => ["!", "R", name].sort()));
+    await grant(rig, "role:r", ["S"]);
+    for (const name of names) await grant(rig, `user:${name}`, [`${name}-new`], ["r"]);
+    await rig.tick();
+    for (const [i, user] of users.entries()) {
+      await user.refresh();
+      expect(now(user)).toEqual(["!", "S", `${names[i]}-new`].sort());
+    }
+  },
+  { maxWeight: 60 },
+);
+
+const failing = { channel: "" };
+rigged(
+  "who can't be read is refused, not served by what was known before",
+  async (rig) => {
+    await grant(rig, "user:u", ["A"]);
+    await rig.tick();
+    const access = await rig.access.user("u");
+    await grant(rig, "user:u", []);
+    await rig.tick();
+    failing.channel = "user:u";
+    expect(await access.refresh().catch((error) => error.code)).toBe("unavailable");
+    expect(await rig.access.user("u").catch((error) => error.code)).toBe("unavailable");
+    failing.channel = "";
+    await access.refresh();
+    expect(now(access)).toEqual(["!"]);
+  },
+  {
+    watchIndex: (index) => ({
+      read(channel, from, to, start) {
+        if (channel.slice(1) === failing.channel) throw new TidegateError("unavailable", "busy");
+        return index.read(channel, from, to, start);
+      },
+    }),
+  },
+);
+
+const rolledBack = { version: 0, points: [] as Rollback[] };
+rigged(
+  "after a rollback everything is read anew, and no further than the branch point",
+  async (rig) => {
+    await put(rig, "d", { access: [["u", ["A"]]] });
+    await rig.tick();
+    const access = await rig.access.user("u");
+    const { vb, seq } = rig.newest.get("d") ?? { vb: -1, seq: 0 };
+    await put(rig, "d", { access: [["u", ["A", "B"]]] });
+    const { tick } = await rig.tick();
+    await access.refresh();
+    expect(now(access)).toEqual(["!", "A", "B"]);
+    rolledBack.points.push({ vb, seq, tick: tick as Tick });
+    rolledBack.version++;
+    await access.refresh();
+    expect(now(access)).toEqual(["!", "A"]);
+  },
+  {
+    branches: {
+      get version() {
+        return rolledBack.version;
+      },
+      rollbacks: () => rolledBack.points,
+    },
+  },
+);
+
+rigged("a grant that comes while a table is being read is in it afterwards", async (rig) => {
+  await grant(rig, "user:u", ["A"]);
+  await rig.tick();
+  const reading = rig.access.user("u");
+  await grant(rig, "user:u", ["B"]);
+  await rig.tick();
+  await (await reading).refresh();
+  expect(now(await reading)).toEqual(["!", "B"]);
+});
+
+rigged("access is asked of many at once for the price of one", async (rig) => {
+  await grant(rig, "user:u", ["A"]);
+  await rig.tick();
+  const all = await Promise.all(Array.from({ length: 100 }, () => rig.access.user("u")));
+  expect(new Set(all).size).toBe(1);
+});

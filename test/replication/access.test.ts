@@ -1,0 +1,329 @@
+// Changes by access, case by case: grants and revocations under feeds that are open, in the middle of
+// a page, of many channels. Random histories: test/access/model.test.ts.
+
+import { expect, test } from "bun:test";
+import { FULL_ACCESS } from "../../src/access/types.ts";
+import { type Actor, ADMIN } from "../../src/documents/types.ts";
+import { type PrincipalId, pseudoChannel } from "../../src/index/pseudo-channel.ts";
+import type { ChangesFeed, ChangesOptions } from "../../src/replication/types.ts";
+import { documentOf, Rig, type RigOptions, type Says } from "../access/rig.ts";
+import { until } from "../harness/until.ts";
+import type { Row } from "../simulation/support.ts";
+
+type AccessRow = Row & { readonly revoked?: boolean };
+
+const rigged = (name: string, task: (rig: Rig) => Promise<void>, options: RigOptions = {}) =>
+  test(name, async () => {
+    const rig = await Rig.open(options);
+    try {
+      await task(rig);
+    } finally {
+      await rig.close();
+    }
+  });
+
+async function put(rig: Rig, id: string, says: Partial<Says>): Promise<string> {
+  const newest = (await rig.documents.leaves([id]))[0]?.[0];
+  const parent = newest ? { _rev: newest.rev } : {};
+  return (await rig.documents.put(ADMIN, id, documentOf(says, parent))).rev;
+}
+
+/** Saves `count` documents into `channels`. */
+async function fill(rig: Rig, name: string, count: number, channels: string[]): Promise<void> {
+  const documents = Array.from({ length: count }, (_, i) => ({
+    ...documentOf({ channels }),
+    _id: `${name}${i}`,
+  }));
+  await rig.documents.bulk(ADMIN, documents);
+}
+
+async function grant(rig: Rig, who: PrincipalId, channels: string[], roles: string[] = []) {
+  const { principals } = rig.documents;
+  const { rev } = (await principals.load(who)) ?? {};
+  await principals.save(who, rev, {}, { channels, roles });
+}
+
+async function actor(rig: Rig, name: string): Promise<Actor> {
+  return { name, admin: false, access: await rig.access.user(name) };
+}
+
+async function open(rig: Rig, options: Partial<ChangesOptions> = {}): Promise<ChangesFeed> {
+  return rig.changes.open(await actor(rig, "u"), { since: "0", ...options });
+}
+
+async function batch(feed: ChangesFeed): Promise<AccessRow[]> {
+  return (await feed.read(false)).rows.map((row) => JSON.parse(row) as AccessRow);
+}
+
+/** Everything until the feed has caught up. */
+async function all(feed: ChangesFeed): Promise<AccessRow[]> {
+  const rows: AccessRow[] = [];
+  for (;;) {
+    const { rows: more, caughtUp, done } = await feed.read(false);
+    rows.push(...more.map((row) => JSON.parse(row) as AccessRow));
+    if (caughtUp || done) return rows;
+  }
+}
+
+const ids = (rows: readonly AccessRow[]) => rows.map(({ id }) => id).toSorted();
+
+rigged("a grant wakes a waiting feed, which then has the channel's past", async (rig) => {
+  await fill(rig, "a", 3, ["A"]);
+  await rig.tick();
+  const feed = await open(rig);
+  expect(await all(feed)).toEqual([]);
+  let rows: readonly string[] | undefined;
+  const reading = feed.read(true).then((found) => {
+    rows = found.rows;
+  });
+  await put(rig, "other", { channels: ["B"] });
+  await rig.tick();
+  await put(rig, "g", { access: [["u", ["A"]]] });
+  await rig.tick();
+  await until("the feed to wake", () => rows !== undefined);
+  await reading;
+  expect(rows).toHaveLength(3);
+});
+
+rigged("a role's grant wakes the feeds of who has it", async (rig) => {
+  await grant(rig, "user:u", [], ["r"]);
+  await fill(rig, "a", 2, ["A"]);
+  await rig.tick();
+  const feed = await open(rig);
+  expect(await all(feed)).toEqual([]);
+  const reading = feed.read(true);
+  await grant(rig, "role:r", ["A"]);
+  await rig.tick();
+  expect((await reading).rows).toHaveLength(2);
+});
+
+rigged("a revocation ends what a waiting feed is sent, from the tick on", async (rig) => {
+  await grant(rig, "user:u", ["A"]);
+  await fill(rig, "a", 2, ["A"]);
+  await rig.tick();
+  const feed = await open(rig);
+  const told = await open(rig, { revocations: true });
+  expect(await all(feed)).toHaveLength(2);
+  expect(await all(told)).toHaveLength(2);
+  const waiting = told.read(true);
+  await grant(rig, "user:u", []);
+  await rig.tick();
+  const revoked = (await waiting).rows.map((row) => JSON.parse(row) as AccessRow);
+  expect(ids(revoked)).toEqual(["a0", "a1"]);
+  expect(revoked.every((row) => row.revoked && row.removed?.join() === "A")).toBe(true);
+  await put(rig, "a0", { channels: ["A"] });
+  await put(rig, "a1", { channels: [] });
+  await rig.tick();
+  expect(await all(feed)).toEqual([]);
+  expect(await all(told)).toEqual([]);
+});
+
+rigged("what is still seen by another channel is not revoked", async (rig) => {
+  await grant(rig, "user:u", ["A", "B"]);
+  await put(rig, "ab", { channels: ["A", "B"] });
+  await put(rig, "a", { channels: ["A"] });
+  await rig.tick();
+  const feed = await open(rig, { revocations: true });
+  expect(await all(feed)).toHaveLength(2);
+  await grant(rig, "user:u", ["B"]);
+  await rig.tick();
+  expect(ids(await all(feed))).toEqual(["a"]);
+});
+
+rigged("who loses `*` keeps what its channels have", async (rig) => {
+  await grant(rig, "user:u", ["*"]);
+  await put(rig, "a", { channels: ["A"] });
+  await put(rig, "none", { channels: [] });
+  await put(rig, "gone", { channels: ["A"] });
+  await rig.documents.remove(ADMIN, "gone", await put(rig, "gone", { channels: ["A"] }));
+  await rig.tick();
+  const feed = await open(rig, { revocations: true });
+  expect(ids(await all(feed))).toEqual(["a", "gone", "none"]);
+  await grant(rig, "user:u", ["A"]);
+  await rig.tick();
+  const rows = await all(feed);
+  expect(rows).toMatchObject([{ id: "none", revoked: true, removed: ["*"] }]);
+  await grant(rig, "user:u", ["*"]);
+  await rig.tick();
+  expect(ids(await all(feed))).toEqual(["gone", "none"]);
+});
+
+rigged("a grant in the middle of a page comes after it, whole", async (rig) => {
+  await grant(rig, "user:u", ["A"]);
+  await fill(rig, "a", 10, ["A"]);
+  await fill(rig, "b", 10, ["B"]);
+  await rig.tick();
+  const first = await (await open(rig, { limit: 4 })).read(false);
+  expect(first.rows).toHaveLength(4);
+  await grant(rig, "user:u", ["A", "B"]);
+  await rig.tick();
+  const seen = first.rows.map((row) => (JSON.parse(row) as Row).id);
+  let since = first.lastSeq;
+  for (let pages = 0; pages < 30; pages++) {
+    const page = await (await open(rig, { limit: 3, since })).read(false);
+    if (page.rows.length === 0) break;
+    seen.push(...page.rows.map((row) => (JSON.parse(row) as Row).id));
+    since = page.lastSeq;
+  }
+  expect(seen).toHaveLength(20);
+  expect(new Set(seen).size).toBe(20);
+});
+
+rigged("a backfill is resumed at any of its rows, also by their own sequences", async (rig) => {
+  await grant(rig, "user:u", ["A"]);
+  await fill(rig, "a", 5, ["A"]);
+  await fill(rig, "b", 250, ["B"]);
+  await rig.tick();
+  const feed = await open(rig);
+  const before = await all(feed);
+  await grant(rig, "user:u", ["A", "B"]);
+  await rig.tick();
+  const rows = await all(feed);
+  expect(rows).toHaveLength(250);
+  for (let at = 0; at < rows.length; at += 31) {
+    const known = new Set(ids([...before, ...rows.slice(0, at + 1)]));
+    const rest = await all(await open(rig, { since: rows[at]?.seq ?? "" }));
+    for (const { id } of rest) known.add(id);
+    expect(known.size).toBe(255);
+  }
+});
+
+rigged(
+  "a channel lost in the middle of an interval sends no more, and comes back whole",
+  async (rig) => {
+    await grant(rig, "user:u", ["A", "B"]);
+    await fill(rig, "a", 2500, ["A"]);
+    await put(rig, "b", { channels: ["B"] });
+    await rig.tick();
+    const feed = await open(rig);
+    const first = await batch(feed);
+    expect(first.length).toBeLessThan(2000);
+    await grant(rig, "user:u", ["B"]);
+    await rig.tick();
+    const rest = await all(feed);
+    const together = ids([...first, ...rest]).filter((id) => id.startsWith("a"));
+    expect(together).toHaveLength(ids(first).filter((id) => id.startsWith("a")).length);
+    expect(ids([...first, ...rest])).toContain("b");
+    await grant(rig, "user:u", ["A", "B"]);
+    await rig.tick();
+    expect(ids(await all(feed)).filter((id) => id.startsWith("a"))).toHaveLength(2500);
+  },
+  { vbuckets: 8 },
+);
+
+rigged("documents that come along are read by who asks: none of what was lost", async (rig) => {
+  await grant(rig, "user:u", ["A"]);
+  const rev = await put(rig, "a", { channels: ["A"] });
+  await rig.tick();
+  const feed = await open(rig, { includeDocs: true, revocations: true });
+  expect(await all(feed)).toMatchObject([{ id: "a", doc: { _rev: rev, channels: ["A"] } }]);
+  await grant(rig, "user:u", []);
+  await rig.tick();
+  const [row] = await all(feed);
+  expect(row).toMatchObject({ revoked: true, doc: { _id: "a", _rev: rev, _removed: true } });
+  expect(row?.doc).not.toHaveProperty("channels");
+});
+
+rigged("leaves that a reader may not see are not named", async (rig) => {
+  await grant(rig, "user:u", ["A"]);
+  const rev = await put(rig, "x", { channels: ["A"] });
+  const hidden = `1-${"0".repeat(32)}`;
+  const body = documentOf({ channels: ["B"] }, { _rev: hidden });
+  await rig.documents.put(ADMIN, "x", body, { newEdits: false });
+  await rig.tick();
+  const [row] = await all(await open(rig, { style: "all_docs" }));
+  expect(row?.changes).toEqual([{ rev }]);
+});
+
+rigged("asking for a channel shows no more of it than is granted", async (rig) => {
+  await grant(rig, "user:u", ["A"]);
+  await fill(rig, "a", 1, ["A"]);
+  await fill(rig, "b", 1, ["B"]);
+  await rig.tick();
+  expect(ids(await all(await open(rig, { channels: ["A", "B"] })))).toEqual(["a0"]);
+  expect(await all(await open(rig, { channels: ["B"] }))).toEqual([]);
+  expect(ids(await all(await open(rig, { channels: ["*"] })))).toEqual(["a0"]);
+  expect(await all(await open(rig, { docIds: ["b0"] }))).toEqual([]);
+  expect(ids(await all(await open(rig, { descending: true })))).toEqual(["a0"]);
+});
+
+rigged("what principals are granted is nobody's to read", async (rig) => {
+  await grant(rig, "user:u", ["*"]);
+  await put(rig, "d", { channels: ["A"], access: [["u", ["A"]]] });
+  await rig.tick();
+  const channels = [pseudoChannel("user:u")];
+  expect(await all(await open(rig, { channels }))).toEqual([]);
+  const admin = await rig.changes.open(ADMIN, { since: "0", channels });
+  expect(await all(admin)).toEqual([]);
+  expect(ids(await all(await open(rig)))).toEqual(["d"]);
+});
+
+rigged(
+  "rows ahead of the stable clock obey access, and a grant counts with its tick",
+  async (rig) => {
+    await grant(rig, "user:u", ["A"]);
+    await rig.tick();
+    const feed = await open(rig, { eager: true });
+    expect(await all(feed)).toEqual([]);
+    await put(rig, "a", { channels: ["A"] });
+    await put(rig, "b", { channels: ["B"] });
+    expect(ids(await batch(feed))).toEqual(["a"]);
+    await grant(rig, "user:u", ["B"]);
+    await put(rig, "b2", { channels: ["B"] });
+    expect(await batch(feed)).toEqual([]);
+    await rig.tick();
+    expect(ids(await all(feed))).toEqual(["b", "b2"]);
+    await put(rig, "a2", { channels: ["A"] });
+    await put(rig, "b3", { channels: ["B"] });
+    expect(ids(await batch(feed))).toEqual(["b3"]);
+  },
+);
+
+const channelReads: string[] = [];
+rigged(
+  "a live feed of many channels reads those that changed, and only those",
+  async (rig) => {
+    const channels = Array.from({ length: 300 }, (_, i) => `c${i}`);
+    await grant(rig, "user:u", channels);
+    for (const channel of channels) await put(rig, channel, { channels: [channel] });
+    await rig.tick();
+    const feed = await open(rig);
+    expect(await all(feed)).toHaveLength(300);
+    channelReads.length = 0;
+    await put(rig, "c7", { channels: ["c7"] });
+    await rig.tick();
+    await put(rig, "new", { channels: ["c8", "c9"] });
+    await rig.tick();
+    expect(ids(await all(feed))).toEqual(["c7", "new"]);
+    expect(channelReads.toSorted()).toEqual(["c7", "c8", "c9"]);
+    channelReads.length = 0;
+    await grant(rig, "user:u", [...channels, "more"]);
+    await put(rig, "c1", { channels: ["c1", "more"] });
+    await rig.tick();
+    expect(ids(await all(feed))).toEqual(["c1"]);
+    expect(channelReads.toSorted()).toEqual(["c1", "more"]);
+    channelReads.length = 0;
+    await rig.tick(undefined, true);
+    await put(rig, "c2", { channels: ["c2"] });
+    await rig.tick(undefined, true);
+    expect(ids(await all(feed))).toEqual(["c2"]);
+    expect(channelReads.length).toBe(302);
+  },
+  {
+    watchChanges: (index) => ({
+      read(channel, from, to, start) {
+        channelReads.push(channel);
+        return index.read(channel, from, to, start);
+      },
+    }),
+  },
+);
+
+rigged("an administrator reads everything, whatever is granted", async (rig) => {
+  await fill(rig, "a", 3, ["A"]);
+  await grant(rig, "user:u", ["A"]);
+  await rig.tick();
+  const feed = await rig.changes.open(ADMIN, { since: "0", revocations: true });
+  expect(ADMIN.access).toBe(FULL_ACCESS);
+  expect(await all(feed)).toHaveLength(3);
+});
