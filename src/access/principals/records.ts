@@ -10,6 +10,8 @@ import type { AdminGrants, StoredPrincipal } from "../ports.ts";
 export interface TokenGrants {
   /** The `iss` of the tokens that say so; the tokens of another issuer replace it. */
   readonly issuer: string;
+  /** The `iat` of the token that said so: older tokens change nothing. */
+  readonly issuedAt: number;
   readonly channels: readonly string[];
   readonly roles: readonly string[];
 }
@@ -64,8 +66,8 @@ export function userBody(user: UserRecord): JsonObject {
   if (user.disabled) body.disabled = true;
   if (user.passwordHash !== undefined) body.password_hash = user.passwordHash;
   if (user.tokenGrants !== undefined) {
-    const { issuer, channels, roles } = user.tokenGrants;
-    body.token = { issuer, channels: [...channels], roles: [...roles] };
+    const { issuer, issuedAt, channels, roles } = user.tokenGrants;
+    body.token = { issuer, issued_at: issuedAt, channels: [...channels], roles: [...roles] };
   }
   return body;
 }
@@ -105,8 +107,10 @@ export function parseUser(name: string, { rev, body }: StoredPrincipal): Stored<
 function parseToken(name: string, token: Json | undefined): TokenGrants | undefined {
   if (typeof token !== "object" || token === null || Array.isArray(token)) return undefined;
   if (typeof token.issuer !== "string") throw corrupt(userId(name), "token.issuer");
+  if (typeof token.issued_at !== "number") throw corrupt(userId(name), "token.issued_at");
   return {
     issuer: token.issuer,
+    issuedAt: token.issued_at,
     channels: names(userId(name), "token.channels", token.channels),
     roles: names(userId(name), "token.roles", token.roles),
   };

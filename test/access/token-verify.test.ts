@@ -1,0 +1,409 @@
+// Tokens by themselves: what is taken, and everything that is refused, whatever else is right with it.
+
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, spyOn, test } from "bun:test";
+import { createHmac, createPublicKey } from "node:crypto";
+import { base64url, exportSPKI, importJWK, SignJWT } from "jose";
+import { TokenRejected } from "../../src/access/tokens/claims.ts";
+import { bearerIssuer } from "../../src/access/tokens/issuers.ts";
+import { type VerifiedToken, verifyToken } from "../../src/access/tokens/verify.ts";
+import type { JsonObject } from "../../src/base/json.ts";
+import { silentLog } from "../../src/base/log.ts";
+import { ALGORITHMS } from "../../src/config/token-keys.ts";
+import { tokensSchema } from "../../src/config/token-schema.ts";
+import { systemTime, type Time } from "../../src/runtime/time.ts";
+import { inSeconds, type SigningKey, signingKey, TestProvider } from "./provider.ts";
+
+setDefaultTimeout(30_000);
+
+const ISS = "https://issuer.example";
+const AUD = "notes";
+const SECRET = Buffer.alloc(32, "s");
+const OCT = { kty: "oct", k: SECRET.toString("base64url") };
+
+let rsa: SigningKey;
+let another: SigningKey;
+beforeAll(async () => {
+  rsa = await signingKey("rsa");
+  another = await signingKey("rsa");
+});
+
+/** Claims of a token that is good. */
+const good = (more: JsonObject = {}): JsonObject => ({
+  iss: ISS,
+  aud: AUD,
+  sub: "ann",
+  iat: inSeconds(0),
+  exp: inSeconds(300),
+  ...more,
+});
+
+type Settings = Record<string, unknown>;
+
+function issuersOf(...given: Settings[]) {
+  const whole = given.map((one, at) => ({ name: `i${at}`, issuer: ISS, audience: AUD, ...one }));
+  const parts = { time: systemTime(), log: silentLog };
+  return tokensSchema.parse(whole).map((one) => bearerIssuer(one, parts));
+}
+
+function verify(token: string, settings: Settings, time: Time = systemTime()) {
+  return verifyToken(token, issuersOf(settings), time);
+}
+
+function sign(claims: JsonObject, key = rsa, header: object = {}): Promise<string> {
+  const { alg, kid, privateKey } = key;
+  return new SignJWT(claims).setProtectedHeader({ alg, kid, ...header }).sign(privateKey);
+}
+
+/** A token put together by hand, as an attacker does. */
+function handmade(header: object, claims: JsonObject, signature: string | Uint8Array): string {
+  const parts = [header, claims].map((part) => base64url.encode(JSON.stringify(part)));
+  return `${parts.join(".")}.${base64url.encode(signature)}`;
+}
+
+/** Why a token is refused; undefined when it is taken. */
+async function refusal(verifying: Promise<VerifiedToken>): Promise<string | undefined> {
+  try {
+    await verifying;
+    return undefined;
+  } catch (error) {
+    if (error instanceof TokenRejected) return error.message;
+    throw error;
+  }
+}
+
+const trusting = () => ({ keys: [rsa.publicJwk] });
+
+describe("a token is taken", () => {
+  for (const alg of ALGORITHMS.filter((name) => !name.startsWith("HS"))) {
+    test(`that is signed with ${alg}, by a JWK`, async () => {
+      const key = await signingKey("k", alg);
+      const verified = await verify(await sign(good(), key), { keys: [key.publicJwk] });
+      expect(verified.claims.sub).toBe("ann");
+      expect(verified.expiresMs / 1000 - inSeconds(0)).toBeWithin(320, 332);
+    });
+  }
+
+  test("by a PEM key, and by a set of keys", async () => {
+    const pem = await exportSPKI((await importJWK(rsa.publicJwk, "RS256")) as never);
+    const token = await sign(good());
+    expect((await verify(token, { keys: [pem] })).claims.sub).toBe("ann");
+    expect((await verify(token, { keys: { keys: [rsa.publicJwk] } })).claims.sub).toBe("ann");
+  });
+
+  test("without kid, by whichever of the keys it is of", async () => {
+    const keys = [another, rsa].map(({ publicJwk: { kid: _, ...jwk } }) => jwk);
+    const token = await sign(good(), rsa, { kid: undefined });
+    expect((await verify(token, { keys })).claims.sub).toBe("ann");
+  });
+
+  test("by a secret, when the settings have one", async () => {
+    const token = await new SignJWT(good()).setProtectedHeader({ alg: "HS256" }).sign(SECRET);
+    expect((await verify(token, { keys: [OCT] })).claims.sub).toBe("ann");
+  });
+
+  test("for one of several audiences, and of the issuer that has that audience", async () => {
+    const issuers = issuersOf(
+      { name: "a", audience: ["x"], ...trusting() },
+      { name: "b", audience: ["y", AUD], ...trusting() },
+    );
+    const token = await sign(good({ aud: ["z", AUD] }));
+    expect((await verifyToken(token, issuers, systemTime())).issuer.name).toBe("b");
+  });
+
+  test("a little after its end and before its beginning: clocks differ", async () => {
+    const late = good({ exp: inSeconds(-20) });
+    expect(await refusal(verify(await sign(late), trusting()))).toBeUndefined();
+    const early = good({ nbf: inSeconds(20), iat: inSeconds(20) });
+    expect(await refusal(verify(await sign(early), trusting()))).toBeUndefined();
+  });
+});
+
+describe("a token is refused", () => {
+  const wrongClaims: [string, () => JsonObject, RegExp][] = [
+    ["that is expired", () => ({ exp: inSeconds(-40) }), /exp/],
+    ["without an end", () => ({ exp: null }), /exp/],
+    ["whose end is a text", () => ({ exp: "2099" }), /exp/],
+    ["that is not good yet", () => ({ nbf: inSeconds(40) }), /nbf/],
+    ["that was issued in the future", () => ({ iat: inSeconds(60) }), /issued in the future/],
+    ["of another issuer", () => ({ iss: "https://evil.example" }), /iss is not known/],
+    ["of an issuer with a slash more", () => ({ iss: `${ISS}/` }), /iss is not known/],
+    ["without issuer", () => ({ iss: null }), /iss is not known/],
+    ["for another audience", () => ({ aud: "other" }), /aud is somebody else/],
+    ["for no audience", () => ({ aud: null }), /aud is somebody else/],
+    ["for an empty list of audiences", () => ({ aud: [] }), /aud is somebody else/],
+  ];
+  for (const [what, claims, reason] of wrongClaims) {
+    test(what, async () => {
+      const all = Object.entries(good(claims())).filter(([, value]) => value !== null);
+      const token = await sign(Object.fromEntries(all));
+      expect(await refusal(verify(token, trusting()))).toMatch(reason);
+    });
+  }
+
+  test("whose signature is of another key with the same kid", async () => {
+    expect(await refusal(verify(await sign(good(), another), trusting()))).toMatch(/signature/);
+  });
+
+  test("that was changed after it was signed", async () => {
+    const [header, , signature] = (await sign(good())).split(".");
+    const forged = [header, base64url.encode(JSON.stringify(good({ sub: "bob" }))), signature];
+    expect(await refusal(verify(forged.join("."), trusting()))).toMatch(/signature/);
+  });
+
+  test("without a signature, however alg=none is written", async () => {
+    for (const alg of ["none", "None", "NONE", "nOnE", "", undefined]) {
+      for (const signature of ["", "x"]) {
+        const token = handmade({ alg, kid: "rsa" }, good(), signature);
+        expect(await refusal(verify(token, trusting()))).toMatch(/algorithm/);
+      }
+    }
+    const empty = handmade({ alg: "RS256", kid: "rsa" }, good(), "");
+    expect(await refusal(verify(empty, trusting()))).toMatch(/signature|Signature/);
+  });
+
+  test("that is signed with the public key as if it were a secret", async () => {
+    const pem = await exportSPKI((await importJWK(rsa.publicJwk, "RS256")) as never);
+    const der = createPublicKey(pem).export({ type: "spki", format: "der" });
+    const secrets = [pem, pem.trim(), der, JSON.stringify(rsa.publicJwk), String(rsa.publicJwk.n)];
+    for (const settings of [trusting(), { keys: [pem] }, { keys: [rsa.publicJwk, OCT] }]) {
+      for (const secret of secrets) {
+        for (const kid of ["rsa", undefined]) {
+          const bare = handmade({ alg: "HS256", kid }, good(), "").slice(0, -1);
+          const mac = createHmac("sha256", secret).update(bare).digest();
+          const token = handmade({ alg: "HS256", kid }, good(), mac);
+          expect(await refusal(verify(token, settings))).toMatch(/no key|signature/);
+        }
+      }
+    }
+  });
+
+  test("that brings its own key, or says where to fetch one", async () => {
+    for (const header of [
+      { jwk: another.publicJwk },
+      { jku: "https://evil.example/keys", kid: "evil" },
+      { x5u: "https://evil.example/cert", kid: "evil" },
+    ]) {
+      const token = await sign(good(), another, header);
+      expect(await refusal(verify(token, trusting()))).toMatch(/signature|no key/);
+    }
+  });
+
+  test("with an algorithm that the settings do not name, or a key is not for", async () => {
+    const key = await signingKey("rsa", "RS512");
+    const token = await sign(good(), key);
+    const { alg: _, ...jwk } = key.publicJwk;
+    expect(await refusal(verify(token, { keys: [jwk] }))).toBeUndefined();
+    const others = [{ keys: [jwk], algorithms: ["RS256"] }, { keys: [{ ...jwk, alg: "RS256" }] }];
+    for (const settings of [
+      ...others,
+      { keys: [{ ...jwk, alg: "RS512" }, OCT], algorithms: ["HS256"] },
+    ]) {
+      expect(await refusal(verify(token, settings))).toMatch(/no key/);
+    }
+  });
+
+  test("with a header that must be understood and is not", async () => {
+    const token = handmade({ alg: "RS256", kid: "rsa", crit: ["x"], x: 1 }, good(), "xx");
+    expect(await refusal(verify(token, trusting()))).toMatch(/"x"|crit/);
+  });
+
+  test("that is for something else than logging in", async () => {
+    for (const typ of ["logout+jwt", "dpop+jwt", "application/secevent+jwt"]) {
+      expect(await refusal(verify(await sign(good(), rsa, { typ }), trusting()))).toMatch(/typ/);
+    }
+    for (const typ of ["JWT", "at+jwt", "application/at+jwt"]) {
+      const token = await sign(good(), rsa, { typ });
+      expect(await refusal(verify(token, trusting()))).toBeUndefined();
+    }
+  });
+
+  test("at the cost of one signature, whatever is wrong with it", async () => {
+    const wrong = [
+      "no token",
+      handmade({ alg: "none" }, good(), ""),
+      await sign(good({ iss: "https://evil.example" })),
+      await sign(good({ aud: "other" })),
+      await sign(good(), { ...rsa, kid: "unknown" }),
+      await sign(good(), another),
+      await sign(good({ exp: inSeconds(-40) })),
+    ];
+    for (const token of wrong) {
+      const looks = spyOn(crypto.subtle, "verify");
+      expect(await refusal(verify(token, trusting()))).toBeString();
+      expect([token, looks.mock.calls.length]).toEqual([token, 1]);
+      looks.mockRestore();
+    }
+  });
+
+  test("that is no token", async () => {
+    const token = await sign(good());
+    const [header, claims, signature] = token.split(".") as [string, string, string];
+    const notTokens = [
+      ...[
+        "",
+        ".",
+        "..",
+        "...",
+        "a.b.c",
+        "é.é.é",
+        token.slice(1),
+        `${token}.x`,
+        `${header}.${claims}`,
+      ],
+      ...[`${header}.${base64url.encode("[1]")}.${signature}`, `${header}..${signature}`],
+      ...[`${base64url.encode("null")}.${claims}.${signature}`, `${token.slice(0, -4)}AAAA`],
+      `${header}.${"A".repeat(20_000)}.${signature}`,
+    ];
+    for (const text of notTokens) {
+      expect([text, await refusal(verify(text, trusting()))]).toEqual([text, expect.any(String)]);
+    }
+  });
+});
+
+describe("keys at an issuer's address", () => {
+  let provider: TestProvider;
+  const shifted = { ms: 0 };
+  const real = systemTime();
+  const time: Time = {
+    ...real,
+    monotonicMs: () => performance.now() + shifted.ms,
+    after: (ms, run) => real.after(ms / 50, run),
+  };
+  const warnings: string[] = [];
+  const log = { ...silentLog, warn: (_: object, message: string) => void warnings.push(message) };
+
+  beforeAll(async () => {
+    provider = await TestProvider.start();
+  });
+  afterAll(() => provider?.stop());
+
+  function issuers(more: Settings) {
+    const one = { name: "p", issuer: provider.issuer, audience: AUD, ...more };
+    return tokensSchema.parse([one]).map((given) => bearerIssuer(given, { time, log }));
+  }
+  const byUri = () => issuers({ jwksUri: `${provider.issuer}/keys` });
+  const token = (key?: SigningKey) => provider.sign({ aud: AUD, sub: "ann" }, key);
+
+  test("are fetched once for many tokens, by discovery or by their address", async () => {
+    for (const trusted of [byUri(), issuers({ discovery: true })]) {
+      const before = provider.count("/keys");
+      const one = await token();
+      const all = Array.from({ length: 50 }, () => verifyToken(one, trusted, time));
+      expect((await Promise.all(all)).length).toBe(50);
+      await verifyToken(await token(), trusted, time);
+      expect(provider.count("/keys") - before).toBe(1);
+    }
+  });
+
+  test("are fetched again when a token names one that is new, and old ones end", async () => {
+    const trusted = byUri();
+    const old = await token();
+    await verifyToken(old, trusted, time);
+    await provider.rotate("second", "ES256");
+    shifted.ms += 31_000;
+    expect((await verifyToken(await token(), trusted, time)).claims.sub).toBe("ann");
+    expect(await refusal(verifyToken(old, trusted, time))).toMatch(/no key/);
+  });
+
+  test("are fetched again when they are old, though every token is of a known key", async () => {
+    const trusted = byUri();
+    const held = await token();
+    await verifyToken(held, trusted, time);
+    await provider.rotate("third");
+    expect(await refusal(verifyToken(held, trusted, time))).toBeUndefined();
+    shifted.ms += 601_000;
+    expect(await refusal(verifyToken(held, trusted, time))).toMatch(/no key/);
+  });
+
+  test("are not asked for by a storm of tokens with unknown keys", async () => {
+    const trusted = byUri();
+    await verifyToken(await token(), trusted, time);
+    const before = provider.count("/keys");
+    const storm = async () => {
+      for (let i = 0; i < 20; i++) {
+        const fakes = Array.from({ length: 10 }, (_, at) => signedAs(`fake-${i}-${at}`));
+        for (const fake of await Promise.all(fakes)) {
+          expect(await refusal(verifyToken(fake, trusted, time))).toMatch(/no key/);
+        }
+      }
+    };
+    await storm();
+    expect(provider.count("/keys") - before).toBe(0);
+    shifted.ms += 31_000;
+    await storm();
+    expect(provider.count("/keys") - before).toBe(1);
+  });
+
+  const signedAs = (kid: string) => token({ ...provider.keys[0]!, kid });
+
+  test("that cannot be had make a 503, not a 401; those that are known go on for a while", async () => {
+    const trusted = byUri();
+    const fresh = byUri();
+    const good = await token();
+    await verifyToken(good, trusted, time);
+    shifted.ms += 601_000;
+    for (const [what, answer] of broken()) {
+      shifted.ms += 6000;
+      warnings.length = 0;
+      provider.instead.set("/keys", answer);
+      const error = await verifyToken(good, fresh, time).catch((thrown: unknown) => thrown);
+      expect([what, error]).toEqual([what, expect.objectContaining({ code: "unavailable" })]);
+      expect([what, await refusal(verifyToken(good, trusted, time))]).toEqual([what, undefined]);
+      expect(warnings).toEqual(Array(2).fill("the keys of p could not be had"));
+      // A moment later nobody is asked.
+      const before = provider.count("/keys");
+      await verifyToken(good, fresh, time).catch(() => {});
+      expect(provider.count("/keys")).toBe(before);
+    }
+    shifted.ms += 3_600_000;
+    const late = await verifyToken(good, trusted, time).catch((thrown: unknown) => thrown);
+    expect(late).toMatchObject({ code: "unavailable" });
+    provider.instead.clear();
+    shifted.ms += 6000;
+    expect(await refusal(verifyToken(good, trusted, time))).toBeUndefined();
+  });
+
+  const broken = (): [string, () => Response | Promise<Response>][] => [
+    ["silence", () => new Promise<Response>(() => {})],
+    ["an error", () => new Response("{}", { status: 500 })],
+    ["no JSON", () => new Response("<html>")],
+    ["no set", () => Response.json({})],
+    ["a redirect", () => Response.redirect(`${provider.issuer}/elsewhere`)],
+    ["too much", () => Response.json({ keys: [], more: "x".repeat(300_000) })],
+  ];
+
+  test("that are secrets, or for something else, are no keys", async () => {
+    const key = await signingKey("enc");
+    const jwks = [
+      { ...OCT, kid: "oct", alg: "HS256" },
+      { ...key.publicJwk, use: "enc" },
+      { ...key.publicJwk, kty: "oct" },
+      null,
+      "text",
+    ];
+    provider.instead.set("/keys", () => Response.json({ keys: jwks }));
+    const trusted = byUri();
+    const hmac = await new SignJWT(good({ iss: provider.issuer }))
+      .setProtectedHeader({ alg: "HS256", kid: "oct" })
+      .sign(SECRET);
+    expect(await refusal(verifyToken(hmac, trusted, time))).toMatch(/no key/);
+    expect(await refusal(verifyToken(await token(key), trusted, time))).toMatch(/no key/);
+    provider.instead.clear();
+  });
+
+  test("of a discovery that is another issuer's are not taken", async () => {
+    const path = "/.well-known/openid-configuration";
+    const said = await (await fetch(`${provider.issuer}${path}`)).json();
+    for (const wrong of [
+      { issuer: "https://evil.example" },
+      { jwks_uri: "http://keys.example/keys" },
+      { jwks_uri: undefined },
+    ]) {
+      provider.instead.set(path, () => Response.json({ ...said, ...wrong }));
+      const trusted = issuers({ discovery: true });
+      const error = await verifyToken(await token(), trusted, time).catch((e: unknown) => e);
+      expect([wrong, error]).toEqual([wrong, expect.objectContaining({ code: "unavailable" })]);
+    }
+    provider.instead.clear();
+  });
+});
