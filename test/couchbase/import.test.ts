@@ -2,7 +2,7 @@
 // sets how many.
 
 import { afterEach, beforeEach, expect, test } from "bun:test";
-import { type Cluster, connect } from "couchbase";
+import { type Cluster, connect, MutateInSpec } from "couchbase";
 import type { OpenDatabase } from "../../src/gateway/database.ts";
 import { ADMIN, CouchbaseWorld, indexDifferences } from "./gateways.ts";
 
@@ -72,3 +72,122 @@ test("what the program then changes, deletes and keeps beside the body is told a
   expect(await indexDifferences(world, database, ["a", "b"])).toEqual([]);
   await program.close();
 }, 30_000);
+
+/** A row of a feed, parsed. */
+interface Row {
+  readonly id: string;
+  readonly deleted?: boolean;
+  readonly changes: readonly { readonly rev: string }[];
+}
+
+/** What a new reader is told of `database` when everything is stable: id -> its row. */
+async function rowsOf(database: OpenDatabase): Promise<Map<string, Row>> {
+  await world.stable(database);
+  const feed = await database.changes.open(ADMIN, { since: "0" });
+  const rows = new Map<string, Row>();
+  for (;;) {
+    const batch = await feed.read(false);
+    for (const text of batch.rows) {
+      const row = JSON.parse(text) as Row;
+      expect(rows.has(row.id)).toBe(false);
+      rows.set(row.id, row);
+    }
+    if (batch.rows.length === 0 && batch.caughtUp) break;
+  }
+  feed.close();
+  return rows;
+}
+
+test("what the program deletes, and what expires, become tombstones, once on two gateways", async () => {
+  const first = await world.gateway();
+  const second = await world.gateway();
+  const program = await world.program();
+  const names = Array.from({ length: 10 }, (_, n) => n);
+  const saved = await Promise.all(
+    names.map((n) => first.documents.put(ADMIN, `saved-${n}`, { n, channels: ["a"] })),
+  );
+  await Promise.all(names.map((n) => program.upsert(`removed-${n}`, { n, channels: ["a"] })));
+  await Promise.all(
+    names.map((n) => program.upsert(`expired-${n}`, { n, channels: ["a"] }, { expiry: 3 })),
+  );
+  await world.stable(first);
+  await Promise.all(names.map((n) => program.remove(`removed-${n}`)));
+  await Promise.all(names.map((n) => program.remove(`saved-${n}`)));
+  const gone = async () => {
+    const found = await world.store.documents.getMany(names.map((n) => `expired-${n}`));
+    return found.every((item) => item?.deleted);
+  };
+  for (let tries = 0; tries < 400 && !(await gone()); tries++) await Bun.sleep(25);
+  expect(await gone()).toBe(true);
+  for (const database of [first, second]) {
+    const rows = await rowsOf(database);
+    expect(rows.size).toBe(30);
+    for (const [id, row] of rows) {
+      expect(`${id} ${row.deleted}`).toBe(`${id} true`);
+      expect(row.changes[0]!.rev).toMatch(/^2-/);
+    }
+  }
+  // The tombstone is a child of what was there: a client that has the save gets the deletion.
+  for (const [n, { rev }] of saved.entries()) {
+    const [tombstone] = await first.documents.openRevisions(ADMIN, `saved-${n}`, "all", {
+      revs: true,
+    });
+    const { _revisions } = JSON.parse((tombstone as { ok: { json: string } }).ok.json);
+    expect(`1-${_revisions.ids[1]}`).toBe(rev);
+  }
+  expect(await indexDifferences(world, first, ["a"])).toEqual([]);
+  // A deletion is imported once: one mutation by the program or the server, one by a gateway.
+  const high = await world.stable(first);
+  const writes = names.length * (1 + 2) + names.length * 4 + names.length * 4;
+  expect(high.reduce((sum, seq) => sum + seq, 0)).toBe(writes);
+}, 60_000);
+
+test("a document that the program makes again after its deletion goes on from the tombstone", async () => {
+  const database = await world.gateway();
+  const program = await world.program();
+  await program.upsert("again", { n: 1, channels: ["a"] });
+  await world.stable(database);
+  await program.remove("again");
+  await world.stable(database);
+  await program.insert("again", { n: 2, channels: ["b"] });
+  const row = (await rowsOf(database)).get("again")!;
+  expect(row.deleted).toBeUndefined();
+  expect(row.changes[0]!.rev).toMatch(/^3-/);
+  expect(await indexDifferences(world, database, ["a", "b"])).toEqual([]);
+}, 30_000);
+
+test("the program's attributes survive import, saves, conflicts and resync", async () => {
+  const syncFunction = "function (doc, oldDoc, meta) { channel(meta.xattrs.team ?? 'none'); }";
+  const database = await world.gateway({ syncFunction });
+  const program = await world.program();
+  const attributes = async () => {
+    const { _sync, ...mine } = (await world.store.documents.get("doc"))!.xattrs;
+    expect(_sync).toBeDefined();
+    return mine;
+  };
+  await program.upsert("doc", { n: 1 });
+  await program.mutateIn("doc", [MutateInSpec.upsert("team", "red", { xattr: true })]);
+  const mark = JSON.stringify({ by: "program", list: [1, 2, { deep: "ä" }] });
+  await program.mutateIn("doc", [MutateInSpec.upsert("mark", JSON.parse(mark), { xattr: true })]);
+  await world.stable(database);
+  const kept = { team: '"red"', mark };
+  expect(await attributes()).toEqual(kept);
+  let { rev } = await database.documents.get(ADMIN, "doc");
+  for (let n = 2; n < 6; n++) {
+    ({ rev } = await database.documents.put(ADMIN, "doc", { n, _rev: rev }));
+  }
+  await database.documents.put(ADMIN, "doc", { n: 0, _rev: "2-fff" }, { newEdits: false });
+  await database.documents.resync();
+  expect(await attributes()).toEqual(kept);
+  expect(await indexDifferences(world, database, ["red", "none"])).toEqual([]);
+  const feed = await database.changes.open(ADMIN, { since: "0", channels: ["red"] });
+  const { rows } = await feed.read(false);
+  feed.close();
+  expect(rows.map((row) => (JSON.parse(row) as Row).id)).toEqual(["doc"]);
+  // A change of an attribute alone is no new revision.
+  const before = await database.documents.get(ADMIN, "doc");
+  await program.mutateIn("doc", [MutateInSpec.upsert("mark", 7, { xattr: true })]);
+  await world.stable(database);
+  expect((await database.documents.get(ADMIN, "doc")).rev).toBe(before.rev);
+  expect(await attributes()).toEqual({ ...kept, mark: "7" });
+}, 60_000);
