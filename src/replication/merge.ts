@@ -139,8 +139,10 @@ export class MergeWindow {
         known.entry = entry;
         known.left = undefined;
         known.revoked = false;
-      } else if (known.left !== undefined && !known.left.includes(channel)) {
-        known.left.push(channel);
+      } else if (known.left !== undefined) {
+        if (!known.left.includes(channel)) known.left.push(channel);
+        // What left a channel that the reader still sees has left, whatever it lost beside.
+        if (!revoked) known.revoked = false;
       }
       return;
     }

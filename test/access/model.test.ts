@@ -6,8 +6,9 @@ import fc from "fast-check";
 import { command, History, open, reader } from "./history.ts";
 import { Rig } from "./rig.ts";
 
-/** The histories of one run; TIDEGATE_HISTORIES asks for more. */
-const HISTORIES = Number(process.env.TIDEGATE_HISTORIES ?? 10_000);
+/** The histories of one run; ACCESS_HISTORIES asks for more, ACCESS_COMMANDS for longer ones. */
+const HISTORIES = Number(process.env.ACCESS_HISTORIES ?? 10_000);
+const COMMANDS = Number(process.env.ACCESS_COMMANDS ?? 16);
 
 /** Histories that share a bucket, told apart by their names. */
 const HISTORIES_OF_A_BUCKET = 100;
@@ -33,7 +34,7 @@ afterAll(closed);
 test(`${HISTORIES} histories give what the model gives`, async () => {
   await fc.assert(
     fc.asyncProperty(
-      fc.array(command, { minLength: 3, maxLength: 16 }),
+      fc.array(command, { minLength: 3, maxLength: COMMANDS }),
       fc.tuple(reader, reader),
       open,
       async (commands, readers, isOpen) => {

@@ -194,7 +194,7 @@ function rowOf(
   const { vb, id, rev, deleted } = first.version;
   const isThere = newest.some(({ lost }) => !lost);
   const removed = isThere ? undefined : newest.map(({ channel }) => channel).sort();
-  const revoked = !isThere && newest.some((entry) => entry.revoked);
+  const revoked = !isThere && newest.every((entry) => entry.revoked);
   return { vb, seq, id, rev, deleted, revoked, removed };
 }
 
