@@ -61,6 +61,7 @@ test("saves, reads, imports and feeds go on while vbuckets move", async () => {
     over = true;
   }
   expect(await rebalancing).toBeGreaterThan(10);
+  await world.stable(second);
   const feed = await second.changes.open(ADMIN, { since: "0" });
   const told = new Map<string, string>();
   for (;;) {
