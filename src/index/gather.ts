@@ -99,8 +99,9 @@ export class Gathering {
       });
     }
     for (let i = 0; i < this.#counts.length; i++) {
+      if (this.#counts[i] === 0) continue;
       const order = inOrder(seqOf, starts[i]!, starts[i + 1]!);
-      if (order.length > 0) yield { vb: this.#stripe.vbFrom + i, order, tableOf, indexOf };
+      yield { vb: this.#stripe.vbFrom + i, order, tableOf, indexOf };
     }
   }
 

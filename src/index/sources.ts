@@ -25,6 +25,7 @@ import {
   rangeOf,
   rootKey,
   type SequenceGrid,
+  type Shape,
 } from "./shape.ts";
 
 /** A document with entries, wanted. */
@@ -99,6 +100,9 @@ export function wantLists(
     .map((window) => wantList(channel, window, vbuckets));
 }
 
+/** To compute one candidate takes about as long as to look at so many vbuckets of a block. */
+const VBUCKETS_FOR_ONE_CANDIDATE = 8;
+
 /** Finds the blocks of one channel by its block lists. */
 export class ChannelSource implements Source {
   readonly #channel: string;
@@ -139,6 +143,7 @@ export class ChannelSource implements Source {
       for (const { shape, places } of shapes) {
         const grid = new ListGrid(window, shape, this.#vbuckets);
         if (
+          !this.#isShort(places.length, shape) &&
           this.#candidates(window, grid, stripe, places.length, (address) => {
             const place = grid.place(address.vbTile, address.seqTile);
             if (contains(places, place)) addresses.push(address);
@@ -153,6 +158,11 @@ export class ChannelSource implements Source {
       }
     }
     return addresses;
+  }
+
+  /** Whether looking at every block listed is less than looking at every vbucket of the interval. */
+  #isShort(listed: number, { vbBits }: Shape): boolean {
+    return listed * 2 ** vbBits <= VBUCKETS_FOR_ONE_CANDIDATE * this.#interval.vbuckets.length;
   }
 
   /**
