@@ -27,6 +27,8 @@ export const catalogue = {
   deleted: [404, "not_found"],
   /** The method does not exist on this path. */
   method_not_allowed: [405, "method_not_allowed"],
+  /** The request's body came too slowly, and was not waited for. */
+  too_slow: [408, "request_timeout"],
   /** None of the representations asked for can be made. */
   not_acceptable: [406, "not_acceptable"],
   /** The revision given is not the current one. Read the document again and repeat the change. */

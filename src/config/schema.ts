@@ -187,6 +187,10 @@ export const configSchema = z.strictObject({
     .strictObject({
       /** The largest request body, after gzip is undone. */
       bodyBytes: count(1024, 1024 * MIB).default(64 * MIB),
+      /** Request bodies in memory at the same moment, all together; beyond, large ones get 503. */
+      heldBodyBytes: count(1024 * 1024, 1024 * 1024 * MIB).default(512 * MIB),
+      /** Seconds that a body may take however slowly it comes; after them a KiB a second is due. */
+      slowBodySeconds: count(1, 86_400).default(30),
       /** Feeds and WebSockets open at the same moment on all listeners. */
       openFeeds: count(1, 1_000_000).default(20_000),
     })

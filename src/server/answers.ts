@@ -68,6 +68,8 @@ export function answerOf(server: ServerContext, call: Call, thrown: unknown): Re
 /** The headers by which a client sees what to do. */
 function hints({ code, retryAfterSeconds }: TidegateError): Record<string, string> {
   if (code === "unauthorized") return { "www-authenticate": 'Basic realm="tidegate"' };
+  // What is still on its way is not waited for.
+  if (code === "too_slow") return { connection: "close" };
   return retryAfterSeconds === undefined ? {} : { "retry-after": String(retryAfterSeconds) };
 }
 

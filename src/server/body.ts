@@ -5,10 +5,17 @@ import { promisify } from "node:util";
 import { gunzip } from "node:zlib";
 import { TidegateError } from "../base/errors.ts";
 import type { Json, JsonObject } from "../base/json.ts";
+import type { Body } from "./bodies.ts";
 import type { Call } from "./context.ts";
 
 /** Objects and arrays inside each other, at most: what recursion over a document can bear. */
 export const MAX_JSON_DEPTH = 500;
+
+/** Bodies that say to be no larger are read in one go, and take no room of the large ones. */
+const SMALL_BYTES = 16 * 1024;
+
+/** Objects and arrays in one body, at most: each takes thirty times its bytes in memory. */
+export const MAX_JSON_CONTAINERS = 1_000_000;
 
 const unzip = promisify(gunzip);
 
@@ -16,7 +23,8 @@ const unzip = promisify(gunzip);
  * The body's bytes, gzip undone.
  *
  * @param limit the most bytes, before and after
- * @throws TidegateError `too_large`, `unsupported_media_type`, `bad_request` when the gzip is none
+ * @throws TidegateError `too_large`, `unsupported_media_type`, `bad_request` when the gzip is none,
+ *   `too_slow`, `unavailable` when there is no room for it
  */
 export async function requestBytes(call: Call, limit: number): Promise<Uint8Array> {
   const encoding = call.req.header("content-encoding")?.trim().toLowerCase() ?? "identity";
@@ -24,24 +32,50 @@ export async function requestBytes(call: Call, limit: number): Promise<Uint8Arra
     const reason = `Content-Encoding: expected gzip or none (came: ${encoding})`;
     throw new TidegateError("unsupported_media_type", reason);
   }
-  const bytes = await rawBytes(call, limit);
-  return encoding === "identity" ? bytes : gunzipped(bytes, limit);
+  const body = call.var.server.bodies.begin();
+  // The route gives it back when it has answered.
+  call.set("body", body);
+  const bytes = await rawBytes(call, limit, body);
+  body.arrived();
+  if (encoding === "identity") return bytes;
+  const unzipped = await gunzipped(bytes, limit);
+  body.hold(unzipped.length);
+  return unzipped;
 }
 
-async function rawBytes(call: Call, limit: number): Promise<Uint8Array> {
+async function rawBytes(call: Call, limit: number, body: Body): Promise<Uint8Array> {
   const { raw } = call.req;
   const said = call.req.header("content-length");
   if (said !== undefined) {
     // The runtime gives no more bytes than the client said.
     if (Number(said) > limit) throw tooLarge(limit);
-    return new Uint8Array(await raw.arrayBuffer());
+    if (Number(said) <= SMALL_BYTES) return new Uint8Array(await body.inTime(raw.arrayBuffer()));
   }
+  if (!raw.body) return new Uint8Array();
+  const reader = raw.body.getReader();
+  try {
+    return await gathered(reader, limit, body);
+  } catch (error) {
+    // The rest is not wanted. It is the first error that matters.
+    reader.cancel().catch(() => {});
+    throw error;
+  }
+}
+
+async function gathered(
+  reader: ReadableStreamDefaultReader<Uint8Array>,
+  limit: number,
+  body: Body,
+): Promise<Uint8Array> {
   const parts: Uint8Array[] = [];
   let length = 0;
-  for await (const part of raw.body ?? []) {
-    length += part.length;
+  for (;;) {
+    const { value, done } = await body.inTime(reader.read());
+    if (done) break;
+    length += value.length;
     if (length > limit) throw tooLarge(limit);
-    parts.push(part);
+    body.hold(value.length);
+    parts.push(value);
   }
   return parts.length === 1 && parts[0] ? parts[0] : Buffer.concat(parts, length);
 }
@@ -66,10 +100,15 @@ function tooLarge(limit: number): TidegateError {
  * The body as a JSON object.
  *
  * @param whenEmpty what an empty body stands for; without it an empty body is refused
+ * @param limit the most bytes
  * @throws TidegateError `bad_json` and what {@link requestBytes} throws
  */
-export async function requestObject(call: Call, whenEmpty?: JsonObject): Promise<JsonObject> {
-  const bytes = await requestBytes(call, call.var.server.config.limits.bodyBytes);
+export async function requestObject(
+  call: Call,
+  whenEmpty?: JsonObject,
+  limit = call.var.server.config.limits.bodyBytes,
+): Promise<JsonObject> {
+  const bytes = await requestBytes(call, limit);
   if (bytes.length === 0 && whenEmpty) return whenEmpty;
   return parseObject(bytes);
 }
@@ -84,10 +123,7 @@ export function parseObject(bytes: Uint8Array): JsonObject {
 const decoder = new TextDecoder("utf-8", { fatal: true });
 
 function parseJson(bytes: Uint8Array): Json {
-  if (isDeeper(bytes, MAX_JSON_DEPTH)) {
-    const reason = `objects and arrays may be nested ${MAX_JSON_DEPTH} deep, not more`;
-    throw new TidegateError("bad_json", reason);
-  }
+  checkStructure(bytes);
   let text: string;
   try {
     text = decoder.decode(bytes);
@@ -109,18 +145,41 @@ const BRACE_BIT = 0x20;
 const OPEN = 0x5b | BRACE_BIT;
 const CLOSE = 0x5d | BRACE_BIT;
 
-/** Whether JSON text opens more than `limit` brackets inside each other. */
-export function isDeeper(bytes: Uint8Array, limit: number): boolean {
+/** Throws `bad_json` for what is nested too deep, `too_large` for what has too many parts. */
+export function checkStructure(bytes: Uint8Array): void {
   // Each level takes two bytes.
-  if (bytes.length <= 2 * limit) return false;
+  if (bytes.length <= 2 * MAX_JSON_DEPTH) return;
+  const { depth, count } = structureOf(bytes, MAX_JSON_DEPTH, MAX_JSON_CONTAINERS);
+  if (depth > MAX_JSON_DEPTH) {
+    const reason = `objects and arrays may be nested ${MAX_JSON_DEPTH} deep, not more`;
+    throw new TidegateError("bad_json", reason);
+  }
+  if (count > MAX_JSON_CONTAINERS) {
+    const reason = `a body has at most ${MAX_JSON_CONTAINERS} objects and arrays`;
+    throw new TidegateError("too_large", reason);
+  }
+}
+
+/**
+ * How deep the brackets of a JSON text are inside each other, and how many are opened. Ends as soon
+ * as one of the limits is passed.
+ */
+export function structureOf(
+  bytes: Uint8Array,
+  maxDepth: number,
+  maxCount: number,
+): { depth: number; count: number } {
   let depth = 0;
+  let deepest = 0;
+  let count = 0;
   for (let at = 0; at < bytes.length; at++) {
     const byte = bytes[at] as number;
     if (byte === QUOTE) {
       for (at++; at < bytes.length && bytes[at] !== QUOTE; at++) if (bytes[at] === BACKSLASH) at++;
     } else if ((byte | BRACE_BIT) === OPEN) {
-      if (++depth > limit) return true;
+      if (++depth > deepest) deepest = depth;
+      if (++count > maxCount || depth > maxDepth) break;
     } else if ((byte | BRACE_BIT) === CLOSE) depth--;
   }
-  return false;
+  return { depth: deepest, count };
 }

@@ -10,6 +10,7 @@ import type { Connection } from "../runtime/http.ts";
 import type { Random } from "../runtime/random.ts";
 import type { Time } from "../runtime/time.ts";
 import type { Authentication } from "./auth/authentication.ts";
+import type { Bodies, Body } from "./bodies.ts";
 import type { OpenFeeds } from "./changes/open-feeds.ts";
 import type { Metrics } from "./metrics.ts";
 
@@ -28,6 +29,7 @@ export interface ServerContext {
   readonly metrics: Metrics;
   readonly feeds: OpenFeeds;
   readonly auth: Authentication;
+  readonly bodies: Bodies;
 }
 
 /** Hono's types for our routes. */
@@ -42,6 +44,8 @@ export interface RouteEnv {
     login?: Login;
     /** Of the admin listener, when it asks for credentials: who acts. */
     administrator?: string;
+    /** The request's body, once somebody reads it. */
+    body?: Body;
     /** A `Set-Cookie` that the answer gets. */
     cookie?: string;
   };

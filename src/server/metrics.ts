@@ -2,6 +2,7 @@
 
 import { Counter, Gauge, Histogram, Registry } from "prom-client";
 import type { Database, Gateway } from "../gateway/types.ts";
+import type { Bodies } from "./bodies.ts";
 
 /** Upper bounds of the latency histogram, in seconds. */
 const LATENCY_BOUNDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10];
@@ -66,6 +67,18 @@ export class Metrics {
       "Background parts that fail now; /health names them.",
       (database) => database.health().length,
     );
+  }
+
+  /** Adds the bytes of request bodies that are held in memory. */
+  watchBodies(bodies: Bodies): void {
+    new Gauge({
+      name: "tidegate_request_body_bytes",
+      help: "Bytes of request bodies in memory, small ones left out.",
+      registers: [this.#registry],
+      collect() {
+        this.set(bodies.held);
+      },
+    });
   }
 
   /** One request was answered. */

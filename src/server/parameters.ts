@@ -3,6 +3,7 @@
 
 import { TidegateError } from "../base/errors.ts";
 import type { Json } from "../base/json.ts";
+import { checkStructure } from "./body.ts";
 import type { Call } from "./context.ts";
 
 /** A wrong parameter: 400. */
@@ -43,6 +44,7 @@ export function integerOf(name: string, value: Json, least = 0): number {
 export function jsonParameter(call: Call, name: string): Json | undefined {
   const text = call.req.query(name);
   if (text === undefined) return undefined;
+  checkStructure(Buffer.from(text));
   try {
     return JSON.parse(text) as Json;
   } catch {

@@ -44,6 +44,8 @@ export function addRoutes(app: Hono<RouteEnv>, table: Routes, before: Before): v
         answer = handler ? await handler(call) : methodNotAllowed(method, allowed);
       } catch (error) {
         answer = answerOf(server, call, error);
+      } finally {
+        call.var.body?.release();
       }
       if (call.var.cookie) answer.headers.append("set-cookie", call.var.cookie);
       server.metrics.answered(route, method, answer.status, server.time.monotonicMs() - begun);

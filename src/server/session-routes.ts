@@ -22,6 +22,9 @@ import { badParameter, flagOf, integerOf } from "./parameters.ts";
 import { routes } from "./routes.ts";
 import { session } from "./server-routes.ts";
 
+/** The largest body of a login: anybody may send one. */
+const MAX_LOGIN_BYTES = 64 * 1024;
+
 /** A one-time session is to be used at once. */
 const ONE_TIME_SECONDS = 300;
 
@@ -46,7 +49,7 @@ async function login(call: Call): Promise<Response> {
   checkOrigin(call);
   const { server } = call.var;
   const database = server.gateway.database(call.req.param("db") ?? "");
-  const body = await requestObject(call, {});
+  const body = await requestObject(call, {}, MAX_LOGIN_BYTES);
   const oneTime = body.one_time === undefined ? false : flagOf("one_time", body.one_time);
   const credentials = inBody(body) ?? credentialsOf(call);
   // Who has no credentials at all hears the same as at every other route.

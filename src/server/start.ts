@@ -10,6 +10,7 @@ import type { Random } from "../runtime/random.ts";
 import type { Time } from "../runtime/time.ts";
 import { documentApp, metricsApp } from "./app.ts";
 import { Authentication } from "./auth/authentication.ts";
+import { Bodies } from "./bodies.ts";
 import { OpenFeeds } from "./changes/open-feeds.ts";
 import type { ServerContext } from "./context.ts";
 import { gate } from "./gate.ts";
@@ -52,7 +53,13 @@ export async function startServer(parts: ServerParts): Promise<RunningServer> {
   metrics.watch(parts.gateway);
   const feeds = new OpenFeeds(config.limits.openFeeds);
   const auth = new Authentication(parts);
-  const context: ServerContext = { ...parts, metrics, feeds, auth };
+  const bodies = new Bodies(parts.time, {
+    // A body of the largest size, packed and unpacked, must find room.
+    totalBytes: Math.max(config.limits.heldBodyBytes, 2 * config.limits.bodyBytes),
+    slowSeconds: config.limits.slowBodySeconds,
+  });
+  metrics.watchBodies(bodies);
+  const context: ServerContext = { ...parts, metrics, feeds, auth, bodies };
   const open: Listener[] = [];
   const stop = async (graceMs: number) => {
     feeds.stop();

@@ -52,7 +52,12 @@ describe("settings", () => {
       trustedProxies: [],
       logins: { failuresPerAddress: 60, failuresPerUser: 20 },
       cors: { origins: [], maxAgeSeconds: 600 },
-      limits: { bodyBytes: 64 * 1024 * 1024, openFeeds: 20_000 },
+      limits: {
+        bodyBytes: 64 * 1024 * 1024,
+        heldBodyBytes: 512 * 1024 * 1024,
+        slowBodySeconds: 30,
+        openFeeds: 20_000,
+      },
       databases: {},
     });
   });

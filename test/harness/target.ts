@@ -32,6 +32,8 @@ export interface Target {
   readonly url: string;
   /** The admin listener; the same as `url` for the peer. */
   readonly adminUrl: string;
+  /** The metrics listener; the same as `url` for the peer. */
+  readonly metricsUrl: string;
   readonly port: number;
   readonly directory: string;
   /** The pid of the server now running. */
@@ -164,6 +166,7 @@ class ServerProcess implements Target {
   readonly kind: TargetKind;
   readonly url: string;
   readonly adminUrl: string;
+  readonly metricsUrl: string;
   readonly port: number;
   readonly directory: string;
   startMs = 0;
@@ -179,7 +182,9 @@ class ServerProcess implements Target {
     this.port = place.port;
     this.directory = place.directory;
     this.url = `http://127.0.0.1:${place.port}`;
-    this.adminUrl = kind === "tidegate" ? `http://127.0.0.1:${place.adminPort}` : this.url;
+    const other = (port: number) => (kind === "tidegate" ? `http://127.0.0.1:${port}` : this.url);
+    this.adminUrl = other(place.adminPort);
+    this.metricsUrl = other(place.metricsPort);
     this.#env = { ...options.env };
     this.#command = commandOf(kind, options, place);
   }

@@ -3,7 +3,7 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { connect } from "node:net";
 import { gzipSync } from "node:zlib";
-import { isDeeper, MAX_JSON_DEPTH } from "../../src/server/body.ts";
+import { MAX_JSON_DEPTH, structureOf } from "../../src/server/body.ts";
 import { until } from "../harness/until.ts";
 import { type Fixture, request, startFixture } from "./fixture.ts";
 
@@ -112,7 +112,8 @@ describe("a body", () => {
 });
 
 describe("depth", () => {
-  const deep = (text: string, limit: number) => isDeeper(new TextEncoder().encode(text), limit);
+  const deep = (text: string, limit: number) =>
+    structureOf(new TextEncoder().encode(text), limit, 100).depth > limit;
 
   test("counts brackets outside of strings only", () => {
     expect(deep("[[[]]]", 2)).toBe(true);
@@ -122,6 +123,11 @@ describe("depth", () => {
     expect(deep('["[[[[[","\\"[[[[","\\\\"]', 1)).toBe(false);
     expect(deep('["\\\\",[[[]]]]', 3)).toBe(true);
     expect(deep("[][][][][][][][]", 1)).toBe(false);
+  });
+
+  test("comes with the number of brackets, counted up to a limit", () => {
+    const count = (text: string) => structureOf(new TextEncoder().encode(text), 10, 3).count;
+    expect([count("[]"), count('[{},"[[",[]]'), count("[[],[],[],[],[]]")]).toEqual([1, 3, 4]);
   });
 });
 

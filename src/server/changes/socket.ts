@@ -8,6 +8,7 @@ import type { ChangesEngine } from "../../replication/types.ts";
 import type { ServerSocket } from "../../runtime/http.ts";
 import { sleep, type Time } from "../../runtime/time.ts";
 import type { FeedGuard } from "../auth/feed-guard.ts";
+import { checkStructure } from "../body.ts";
 import type { OpenFeed, OpenFeeds } from "./open-feeds.ts";
 import { type ChangesRequest, type Given, parseChanges } from "./options.ts";
 import { steps } from "./pace.ts";
@@ -87,6 +88,7 @@ async function firstMessage(
 }
 
 function optionsOf(message: string | Uint8Array): Given {
+  checkStructure(typeof message === "string" ? Buffer.from(message) : message);
   const text = typeof message === "string" ? message : new TextDecoder().decode(message);
   if (text === "") return {};
   let value: Json;

@@ -1,0 +1,259 @@
+// Clients that are many, slow, silent or huge: they are refused or cut, memory stays bounded, and
+// everybody else is served meanwhile. The gateway is a process of its own: its memory is measured.
+// TIDEGATE_COMMAND runs another build, for example on Deno.
+
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
+import { readFileSync } from "node:fs";
+import type { Socket } from "node:net";
+import { startTarget, type Target } from "../harness/target.ts";
+import { until } from "../harness/until.ts";
+import { head, open, raw, received } from "./attacks-raw.ts";
+import { request } from "./fixture.ts";
+
+setDefaultTimeout(60_000);
+
+const MB = 1_000_000;
+const BODY_BYTES = 24 * MB;
+const HELD_BYTES = 60 * MB;
+/** Linux tells a process's memory; elsewhere only the answers are looked at. */
+const canMeasure = process.platform === "linux";
+
+let target: Target;
+let db: string;
+
+beforeAll(async () => {
+  target = await startTarget("tidegate", {
+    env: {
+      TIDEGATE_LIMITS_BODY_BYTES: String(BODY_BYTES),
+      TIDEGATE_LIMITS_HELD_BODY_BYTES: String(HELD_BYTES),
+      TIDEGATE_LIMITS_SLOW_BODY_SECONDS: "3",
+    },
+  });
+  db = await target.createDatabase("db");
+});
+afterAll(() => target?.dispose());
+
+/** Megabytes of memory that the gateway has now. */
+function memory(): number {
+  if (!canMeasure) return 0;
+  const status = readFileSync(`/proc/${target.pid}/status`, "utf8");
+  return Number(/VmRSS:\s+(\d+)/.exec(status)?.[1]) / 1000;
+}
+
+/** Bytes of bodies that the gateway holds. */
+async function held(): Promise<number> {
+  const { text } = await request("GET", `${target.metricsUrl}/metrics`);
+  return Number(/^tidegate_request_body_bytes (\d+)$/m.exec(text)?.[1]);
+}
+
+/** The slowest of some saves and reads by an honest client, in milliseconds. */
+async function slowestOfOthers(): Promise<number> {
+  let slowest = 0;
+  for (let i = 0; i < 30; i++) {
+    const begun = performance.now();
+    const id = crypto.randomUUID();
+    expect((await request("PUT", `${db}/${id}`, { n: i })).status).toBe(201);
+    expect((await request("GET", `${db}/${id}`)).json).toMatchObject({ n: i });
+    slowest = Math.max(slowest, performance.now() - begun);
+  }
+  return slowest;
+}
+
+/** `count` connections that have sent `bytes` and then say nothing. */
+async function silent(count: number, bytes: string): Promise<Socket[]> {
+  const sockets: Socket[] = [];
+  for (let at = 0; at < count; at += 100) {
+    const some = await Promise.all(Array.from({ length: 100 }, () => open(target.port)));
+    for (const socket of some) socket.write(bytes, "latin1");
+    sockets.push(...some);
+  }
+  return sockets;
+}
+
+describe("thousands of requests that stay half", () => {
+  const half = "PUT /db/half HTTP/1.1\r\nHost: x\r\n";
+  const kinds: [name: string, bytes: string][] = [
+    ["of their head", `${half}X-A: `],
+    ["of a body of a known length", `${half}Content-Length: 20000000\r\n\r\n{`],
+    ["of a small body", `${half}Content-Length: 20\r\n\r\n{`],
+    ["of a body in chunks", `${half}Transfer-Encoding: chunked\r\n\r\n1\r\n{\r\n`],
+    ["of nothing at all", ""],
+  ];
+  for (const [name, bytes] of kinds) {
+    test(`${name} disturb nobody`, async () => {
+      const before = memory();
+      const sockets = await silent(2000, bytes);
+      expect(await slowestOfOthers()).toBeLessThan(1000);
+      expect(memory() - before).toBeLessThan(150);
+      for (const socket of sockets) socket.destroy();
+      expect((await request("GET", `${db}/half`)).status).toBe(404);
+    });
+  }
+});
+
+describe("a body that comes slowly", () => {
+  /** Sends a body of `total` bytes in pieces of `size` every 50 ms. */
+  async function trickle(headers: string, total: number, size: number) {
+    const socket = await open(target.port);
+    socket.write(`PUT /db/slow HTTP/1.1\r\nHost: x\r\nConnection: close\r\n${headers}\r\n\r\n`);
+    const isChunked = headers.startsWith("Transfer");
+    let sent = 0;
+    const timer = setInterval(() => {
+      const length = Math.min(size, total - sent);
+      if (length === 0) return clearInterval(timer);
+      let piece = " ".repeat(length);
+      if (sent === 0) piece = `{${piece.slice(1)}`;
+      if (sent + length === total) piece = `${piece.slice(0, -1)}}`;
+      sent += length;
+      socket.write(isChunked ? `${length.toString(16)}\r\n${piece}\r\n` : piece);
+      if (isChunked && sent === total) socket.write("0\r\n\r\n");
+    }, 50);
+    const answer = await received(socket, 20_000);
+    clearInterval(timer);
+    return answer;
+  }
+
+  test("is given up, however its end was announced, and the connection closed", async () => {
+    const forms = ["Content-Length: 1000", "Content-Length: 1000000", "Transfer-Encoding: chunked"];
+    const answers = await Promise.all(forms.map((form) => trickle(form, 1_000_000, 1)));
+    for (const { status, body } of answers) {
+      expect(status).toBe(408);
+      expect(body).toContain('"error":"request_timeout"');
+      expect(body).toContain("too slowly");
+    }
+  });
+
+  test("is taken when it moves, although it takes longer", async () => {
+    const forms = ["Content-Length: 100000", "Transfer-Encoding: chunked"];
+    const begun = performance.now();
+    const [one, two] = await Promise.all([
+      trickle(forms[0] as string, 100_000, 1200),
+      // The second of the two conflicts with the first, which says that it was read whole.
+      trickle(forms[1] as string, 100_000, 1150),
+    ]);
+    expect(performance.now() - begun).toBeGreaterThan(3500);
+    expect([one?.status, two?.status].sort()).toEqual([201, 409]);
+  });
+});
+
+describe("bodies that are large", () => {
+  const announce = (length: number) =>
+    `PUT /db/large HTTP/1.1\r\nHost: x\r\n${
+      length > 0 ? `Content-Length: ${length}` : "Transfer-Encoding: chunked"
+    }\r\n\r\n`;
+
+  /** Sends all but the end of a body of 20 MB. Gives the answer, if there is one in time. */
+  async function nearly(isChunked: boolean, limitMs: number) {
+    const socket = await open(target.port);
+    socket.write(announce(isChunked ? -1 : 20 * MB + 1));
+    const piece = " ".repeat(MB);
+    for (let i = 0; i < 20 && !socket.destroyed; i++) {
+      const text = isChunked ? `${MB.toString(16)}\r\n${piece}\r\n` : piece;
+      if (socket.write(text)) continue;
+      await until("the socket to take more", () => socket.destroyed || !socket.writableNeedDrain);
+    }
+    return received(socket, limitMs);
+  }
+
+  for (const isChunked of [false, true]) {
+    test(`${isChunked ? "in chunks " : ""}find room only up to the limit of all`, async () => {
+      const before = memory();
+      let highest = 0;
+      const watch = setInterval(() => {
+        highest = Math.max(highest, memory());
+      }, 20);
+      const attack = Promise.all(Array.from({ length: 40 }, () => nearly(isChunked, 1500)));
+      expect(await slowestOfOthers()).toBeLessThan(1500);
+      const answers = await attack;
+      clearInterval(watch);
+      const refused = answers.filter(({ status }) => status === 503);
+      expect(refused.length).toBeGreaterThan(20);
+      expect(refused[0]?.body).toContain("limits.heldBodyBytes");
+      // 800 MB were sent.
+      expect(highest - before).toBeLessThan(400);
+      await until("an honest large save", async () => {
+        const text = "x".repeat(15 * MB);
+        return (await request("PUT", `${db}/${crypto.randomUUID()}`, { text })).status === 201;
+      });
+    });
+  }
+
+  test("that do not move make room for one that does", async () => {
+    const text = "x".repeat(15 * MB);
+    const save = async () => {
+      return (await request("PUT", `${db}/${crypto.randomUUID()}`, { text })).status;
+    };
+    const stalled = await silent(100, announce(20 * MB));
+    for (const socket of stalled.slice(0, 5)) socket.write(" ".repeat(11 * MB));
+    await until("them to be held", async () => (await held()) === 55 * MB);
+    // For a moment they count as moving.
+    await until("room", async () => (await save()) === 201, 10_000, 50);
+    expect([11 * MB, 22 * MB, 33 * MB, 44 * MB]).toContain(await held());
+    for (const socket of stalled) socket.destroy();
+  });
+
+  test("of a login, which anybody may send, are refused", async () => {
+    const body = JSON.stringify({ name: "x", password: "x".repeat(100_000) });
+    const { status } = await request("POST", `${target.url}/nowhere/_session`, body);
+    expect(status).toBe(413);
+  });
+});
+
+describe("a body that costs more than its bytes", () => {
+  test("in memory: millions of empty objects are refused", async () => {
+    const before = memory();
+    for (const one of ["[],", "{},", "[[],{}],"]) {
+      const docs = one.repeat(Math.floor((BODY_BYTES - 1000) / one.length)).slice(0, -1);
+      const answer = await request("POST", `${db}/_bulk_docs`, `{"docs":[${docs}]}`);
+      expect([one, answer.status]).toEqual([one, 413]);
+      expect(answer.json).toMatchObject({ reason: expect.stringContaining("objects and arrays") });
+    }
+    expect(memory() - before).toBeLessThan(300);
+  });
+
+  test("in time: headers of parts that are made to be read again and again", async () => {
+    const names = Array.from({ length: 1000 }, (_, i) => `a${i}`);
+    const follows = { follows: true, content_type: "text/plain", length: 1 };
+    const document = { _attachments: Object.fromEntries(names.map((name) => [name, follows])) };
+    const evil = ';a="'.repeat(4000);
+    const parts = names.map(() => `--b\r\nContent-Disposition: x${evil}\r\n\r\nx\r\n`);
+    const body = `--b\r\n\r\n${JSON.stringify(document)}\r\n${parts.join("")}--b--`;
+    const type = { "content-type": `multipart/related; boundary="b"${evil.slice(0, 8000)}` };
+    const begun = performance.now();
+    const { status } = await request("PUT", `${db}/parts`, body, type);
+    expect([400, 413]).toContain(status);
+    expect(performance.now() - begun).toBeLessThan(3000);
+  });
+
+  test("in depth: brackets in the query and in a WebSocket's first message", async () => {
+    const deep = "[".repeat(5000);
+    const whole = deep + "]".repeat(5000);
+    for (const text of [deep, whole]) {
+      for (const path of [
+        `_all_docs?keys=${text}`,
+        `_all_docs?key=${text}`,
+        `x?open_revs=${text}`,
+      ]) {
+        const { status, body } = await raw(target.port, head(`GET /db/${path}`));
+        expect([path.slice(0, 15), status]).toEqual([path.slice(0, 15), 400]);
+        expect(body).toContain("500 deep");
+      }
+      const many = text.replaceAll("[", "[".repeat(50)).replaceAll("]", "]".repeat(50));
+      for (const message of [`{"since":${many}}`, `{"feed":"websocket","doc_ids":${many}}`]) {
+        const socket = new WebSocket(`${db.replace("http", "ws")}/_changes?feed=websocket`);
+        socket.onopen = () => socket.send(message);
+        const said = await new Promise<string>((resolve) => {
+          socket.onmessage = ({ data }) => resolve(String(data));
+          socket.onclose = ({ code }) => resolve(String(code));
+        });
+        expect(said).toContain("500 deep");
+        socket.close();
+      }
+    }
+  });
+});
+
+test("nothing of all this was a defect", () => {
+  expect(target.log()).not.toContain('"level":"error"');
+  expect(target.log()).not.toContain('"level":"warn"');
+});
