@@ -2,9 +2,9 @@
 
 /**
  * The weight of the grant tables that a database keeps in memory: a table weighs as many as its
- * spans, and {@link TABLE_WEIGHT} beside. About 100 bytes each.
+ * spans, and {@link TABLE_WEIGHT} beside. A weight of one is about 200 bytes (bench/access.ts).
  */
-export const MAX_TABLES_WEIGHT = 1_000_000;
+export const MAX_TABLES_WEIGHT = 400_000;
 
 /** What a table weighs beside its spans. */
 export const TABLE_WEIGHT = 8;
