@@ -15,7 +15,10 @@ export interface LogOptions {
 }
 
 /** Names of fields that hold secrets, at the top of a line and one level below. */
-const SECRETS = ["password", "secret", "token", "authorization", "cookie", "passwordHash"];
+const SECRETS = [
+  ...["password", "secret", "token", "authorization", "cookie", "passwordHash"],
+  "clientSecret",
+];
 
 /** Names of fields that hold user data. `ud` is for nothing else. */
 const USER_DATA = ["ud", "id", "key", "path", "docId"];

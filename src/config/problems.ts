@@ -79,13 +79,14 @@ function distance(a: string, b: string): number {
   return row[b.length] ?? 0;
 }
 
-/** Every path of a schema of objects, records (`*`) and values, in order. */
+/** Every path of a schema of objects, records and lists of objects (`*`), and values, in order. */
 export function pathsOf(schema: z.core.$ZodType): string[] {
   const inner = unwrapped(schema);
   if (inner instanceof z.ZodObject) {
     return Object.entries(inner.shape).flatMap(([key, value]) => under(key, value));
   }
   if (inner instanceof z.ZodRecord) return under("*", inner.valueType);
+  if (inner instanceof z.ZodArray) return pathsOf(inner.element).map((path) => `*.${path}`);
   return [];
 }
 

@@ -4,6 +4,7 @@
 import { isIP } from "node:net";
 import { z } from "zod";
 import { parseAddress } from "./address.ts";
+import { oidcSchema, problemOfPrefixes, tokensSchema } from "./token-schema.ts";
 
 const MIB = 1024 * 1024;
 
@@ -37,6 +38,10 @@ const databaseShape = {
       secure: z.enum(["auto", "always", "never"]).default("auto"),
     })
     .prefault({}),
+  /** Who may vouch for users by bearer tokens. */
+  tokens: tokensSchema.default([]),
+  /** OpenID providers that browsers log in at. */
+  oidc: oidcSchema.prefault({}),
   import: z
     .strictObject({
       /** JavaScript of a function `doc => boolean`; without it every document is imported. */
@@ -64,13 +69,20 @@ const databaseShape = {
 };
 
 /** The settings of one database, as `PUT /{db}/_config` and `databases` in the file take them. */
-export const databaseSchema = z.strictObject(databaseShape);
+export const databaseSchema = z.strictObject(databaseShape).superRefine(checkPrefixes);
 
 /** As in the file: there the sync function may also be the name of a file beside it. */
-const databaseInFileSchema = z.strictObject({
-  ...databaseShape,
-  syncFunctionFile: z.string().min(1).optional(),
-});
+const databaseInFileSchema = z
+  .strictObject({ ...databaseShape, syncFunctionFile: z.string().min(1).optional() })
+  .superRefine(checkPrefixes);
+
+function checkPrefixes(
+  settings: Parameters<typeof problemOfPrefixes>[0],
+  context: z.core.$RefinementCtx,
+): void {
+  const message = problemOfPrefixes(settings);
+  if (message !== undefined) context.addIssue({ code: "custom", message });
+}
 
 const collectionName = z
   .string()

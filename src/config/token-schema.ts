@@ -3,6 +3,7 @@
 
 import { z } from "zod";
 import { isLoopback } from "./address.ts";
+import { SECRET_MASK } from "./secrets.ts";
 import { ALGORITHMS, algorithmsOf, isShared, jwkOf } from "./token-keys.ts";
 
 /** Issuers of one database, and providers. */
@@ -137,7 +138,12 @@ const provider = z
     /** Where `/.well-known/openid-configuration` is looked for, and the `iss` of its tokens. */
     issuer: safeUrl,
     clientId: z.string().min(1).max(1000),
-    clientSecret: z.string().min(1).max(1000).optional(),
+    clientSecret: z
+      .string()
+      .min(1)
+      .max(1000)
+      .refine((text) => text !== SECRET_MASK, "the secret itself")
+      .optional(),
     /** `https://…/{db}/_oidc_callback`, as the provider knows it. */
     redirectUri: safeUrl,
     scopes: z

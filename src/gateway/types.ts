@@ -4,6 +4,7 @@ import type { PrincipalStore } from "../access/ports.ts";
 import type { OpenAccess } from "../access/visibility/open-access.ts";
 import type { Bucket } from "../bucket/bucket.ts";
 import type { Branches } from "../clock/branches.ts";
+import type { OidcProviderSettings, TokenIssuerSettings } from "../config/token-schema.ts";
 import type { LookupMap, StableClock } from "../controller/ports.ts";
 import type { DocumentStore } from "../documents/types.ts";
 import type { IndexReader } from "../index/types.ts";
@@ -20,6 +21,10 @@ export interface DatabaseSettings {
     readonly sameSite: "lax" | "strict" | "none";
     readonly secure: "auto" | "always" | "never";
   };
+  /** Who may vouch for users by bearer tokens. */
+  readonly tokens: readonly TokenIssuerSettings[];
+  /** OpenID providers that browsers log in at. */
+  readonly oidc: { readonly providers: Readonly<Record<string, OidcProviderSettings>> };
   /** What of other programs' documents is imported; without a filter all of them. */
   readonly import?: { readonly filter?: string | undefined } | undefined;
   readonly changes: { readonly mode: "stable" | "eager" };

@@ -4,6 +4,7 @@
 import { inspectPosition } from "../clock/inspect.ts";
 import { SINCE_HEAD } from "../clock/trace.ts";
 import { parseDatabaseSettings } from "../config/load.ts";
+import { withoutSecrets, withSecretsOf } from "../config/secrets.ts";
 import { type Entry, EntryFlag } from "../index/types.ts";
 import { json, ok } from "./answers.ts";
 import { requestObject } from "./body.ts";
@@ -46,12 +47,16 @@ async function removeDatabase(call: Call): Promise<Response> {
 }
 
 function getConfig(call: Call): Response {
-  return json(call, call.var.database.settings);
+  return json(call, withoutSecrets(call.var.database.settings) as object);
 }
 
-/** `PUT /{db}/_config`: the settings, whole. A changed sync function runs from the next save on. */
+/**
+ * `PUT /{db}/_config`: the settings, whole; secrets that come as they are shown stay. A changed sync
+ * function runs from the next save on.
+ */
 async function putConfig(call: Call): Promise<Response> {
-  const settings = parseDatabaseSettings(await requestObject(call));
+  const given = await requestObject(call);
+  const settings = parseDatabaseSettings(withSecretsOf(given, call.var.database.settings));
   await call.var.server.gateway.configure(call.var.database.name, settings);
   return ok(call, {}, 201);
 }

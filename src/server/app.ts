@@ -16,6 +16,7 @@ import { demoRoutes } from "./demo-page.ts";
 import { documentId, documentRoutes } from "./document-routes.ts";
 import { pathOf } from "./gate.ts";
 import { localRoutes } from "./local-routes.ts";
+import { admitToOidc, oidcRoutes } from "./oidc-routes.ts";
 import { principalRoutes } from "./principal-routes.ts";
 import { addRoutes, type Before, type Routes, routes } from "./routes.ts";
 import { adminServerRoutes, serverRoutes, statusOf } from "./server-routes.ts";
@@ -39,6 +40,7 @@ export function routeGroups(side: Side, demo: boolean): RouteGroup[] {
   if (side === "public") {
     if (demo) groups.push({ table: demoRoutes, before: admitToServer });
     groups.push({ table: publicSessionRoutes, before: admitToSession });
+    groups.push({ table: oidcRoutes, before: admitToOidc });
   } else {
     const own = audited(routes({ "/:db": adminDatabaseMethods })).get("/:db");
     const root = { ...databaseRoutes.get("/:db"), ...own };

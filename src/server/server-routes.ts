@@ -2,6 +2,7 @@
 // databases, the settings and the state.
 
 import { rolesOf } from "../access/types.ts";
+import { withoutSecrets } from "../config/secrets.ts";
 import type { DatabaseSettings } from "../gateway/types.ts";
 import { json, ok } from "./answers.ts";
 import type { Call, ServerContext } from "./context.ts";
@@ -43,9 +44,6 @@ export function session(call: Call): Response {
   return json(call, { ok: true, userCtx, info: handlers }, 200, { "cache-control": "no-store" });
 }
 
-/** Names of settings that are shown to nobody. */
-const SECRET = /password|secret|token|key$/i;
-
 /** The settings in force: the process's, and those of each database as they are now. */
 function effectiveConfig({ gateway, config }: ServerContext): object {
   const databases: Record<string, DatabaseSettings> = {};
@@ -54,17 +52,6 @@ function effectiveConfig({ gateway, config }: ServerContext): object {
     if (settings) databases[name] = settings;
   }
   return withoutSecrets({ ...config, databases }) as object;
-}
-
-/** A copy in which every secret that is set is masked. */
-function withoutSecrets(value: unknown): unknown {
-  if (Array.isArray(value)) return value.map(withoutSecrets);
-  if (typeof value !== "object" || value === null) return value;
-  const entries = Object.entries(value).map(([name, inner]) => {
-    const isSecret = SECRET.test(name) && typeof inner === "string";
-    return [name, isSecret ? "(secret)" : withoutSecrets(inner)];
-  });
-  return Object.fromEntries(entries);
 }
 
 /** How the databases are. */

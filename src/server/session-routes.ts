@@ -23,7 +23,7 @@ import { routes } from "./routes.ts";
 import { session } from "./server-routes.ts";
 
 /** The largest body of a login: anybody may send one. */
-const MAX_LOGIN_BYTES = 64 * 1024;
+export const MAX_LOGIN_BYTES = 64 * 1024;
 
 /** A one-time session is to be used at once. */
 const ONE_TIME_SECONDS = 300;
@@ -59,12 +59,17 @@ async function login(call: Call): Promise<Response> {
   return startSession(call, database, found, oneTime);
 }
 
-/** Makes a session for a login, and answers with it. */
+/**
+ * Makes a session for a login, and answers with it.
+ *
+ * @param more what else is answered
+ */
 export async function startSession(
   call: Call,
   database: Database,
   { user }: Login,
   oneTime: boolean,
+  more: JsonObject = {},
 ): Promise<Response> {
   const { settings } = database;
   const { audit } = call.var.server.auth;
@@ -73,7 +78,7 @@ export async function startSession(
   const made = await sessions.create(user, { ttlSeconds, oneTime });
   const ud = { user: user.name, address: clientAddress(call) };
   audit.write("session_created", { database: database.name, ud });
-  const answer = { name: user.name, ...(await contextOf(call, database, user.name)) };
+  const answer = { name: user.name, ...(await contextOf(call, database, user.name)), ...more };
   // The browser keeps its session beside a one-time one.
   if (oneTime) return ok(call, { ...answer, one_time_session_id: made.id }, 200, NOT_STORED);
   const cookie = sessionCookie(made.id, {

@@ -43,6 +43,11 @@ const PUBLIC: readonly Row[] = [
   row("GET", "/:db/_session", "/db/_session", [401, 200, 200, 401]),
   row("POST", "/:db/_session", "/db/_session", [401, 200, 200, 401], {}),
   row("DELETE", "/:db/_session", "/db/_session", [401, 200, 200, 401]),
+  // A database without providers says no more than one that is not there: test/access/oidc.test.ts.
+  row("GET", "/:db/_oidc", "/db/_oidc", [401, 401, 401, 401]),
+  row("GET", "/:db/_oidc_callback", "/db/_oidc_callback", [401, 401, 401, 401]),
+  row("GET", "/:db/_oidc_refresh", "/db/_oidc_refresh", [401, 401, 401, 401]),
+  row("POST", "/:db/_oidc_refresh", "/db/_oidc_refresh", [401, 401, 401, 401], {}),
   row("GET", "/:db", "/db", [401, 200, 200, 401]),
   row("POST", "/:db", "/db", [401, 201, 201, 401], {}),
   row("GET", "/:db/_all_docs", "/db/_all_docs", [401, 200, 200, 401]),

@@ -89,6 +89,8 @@ export class TokenLogins {
     const { principals } = this.#options;
     const change = (now: UserRecord | undefined) =>
       nextUser(name, now, grants, register, () => principals.newEpoch());
+    // What is stored already may not count yet: a change is done when it does.
+    await this.#changes.get(name);
     const user = await principals.user(name);
     if (change(user) === undefined) return user;
     const before = this.#changes.get(name) ?? Promise.resolve();

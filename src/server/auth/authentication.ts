@@ -5,6 +5,8 @@ import { Audit } from "../../access/login/audit.ts";
 import { FailedLogins } from "../../access/login/login-limits.ts";
 import { type Login, sessionOver, wrongLogin } from "../../access/login/logins.ts";
 import { Passwords } from "../../access/login/passwords.ts";
+import { verifyInVain } from "../../access/tokens/decoy.ts";
+import { wrongToken } from "../../access/tokens/token-logins.ts";
 import { TidegateError } from "../../base/errors.ts";
 import type { Log } from "../../base/log.ts";
 import type { Config } from "../../config/schema.ts";
@@ -43,7 +45,7 @@ export class Authentication {
     this.failed = new FailedLogins(time, config.logins);
     this.admin = new AdminAuth(config, random);
     const { audit, passwords, failed } = this;
-    this.#parts = { audit, passwords, failed, time, random };
+    this.#parts = { audit, passwords, failed, log, time, random };
   }
 
   /** The users, sessions and logins of an open database. */
@@ -91,18 +93,21 @@ export class Authentication {
   ): Promise<Login> {
     const address = clientAddress(call);
     if (!database) return this.#nobody(call, credentials, address);
-    const { logins } = this.of(database);
+    const { logins, tokens } = this.of(database);
     if (credentials.kind === "basic") {
       return logins.byPassword(credentials.name, credentials.password, address);
     }
-    if (credentials.kind === "bearer") throw wrongLogin();
+    if (credentials.kind === "bearer") return tokens.logins.byToken(credentials.token, address);
     return this.#bySession(call, database, credentials);
   }
 
   /** A login at a database that is not there takes as long as any other that fails. */
   async #nobody(call: Call, credentials: Credentials, address: string): Promise<never> {
     if (credentials.kind === "session") throw sessionOver();
-    if (credentials.kind === "bearer") throw wrongLogin();
+    if (credentials.kind === "bearer") {
+      await verifyInVain(credentials.token);
+      throw wrongToken();
+    }
     const { name, password } = credentials;
     this.failed.begin(address, `${call.req.param("db") ?? ""}/${name.slice(0, 200)}`);
     await this.passwords.matches(password, undefined);

@@ -10,16 +10,19 @@ import { VerifiedPasswords } from "../../access/login/verified.ts";
 import { Principals } from "../../access/principals/principals.ts";
 import type { UserRecord } from "../../access/principals/records.ts";
 import { fixedAccess, rolesOf } from "../../access/types.ts";
+import type { Log } from "../../base/log.ts";
 import { type Actor, FREE_GUEST } from "../../documents/types.ts";
 import type { Database } from "../../gateway/types.ts";
 import type { Random } from "../../runtime/random.ts";
 import type { Time } from "../../runtime/time.ts";
+import { TokenAuth } from "./token-auth.ts";
 
 /** What the databases of one process share. */
 export interface AuthParts {
   readonly passwords: Passwords;
   readonly failed: FailedLogins;
   readonly audit: Audit;
+  readonly log: Log;
   readonly time: Time;
   readonly random: Random;
 }
@@ -29,6 +32,7 @@ export class DatabaseAuth {
   readonly principals: Principals;
   readonly sessions: Sessions;
   readonly logins: Logins;
+  readonly tokens: TokenAuth;
   readonly #database: Database;
   /** The guest of the settings that it was made for. */
   #guest:
@@ -48,6 +52,7 @@ export class DatabaseAuth {
     const verified = new VerifiedPasswords(random);
     const shared = { passwords, failed, audit, time };
     this.logins = new Logins({ database: name, principals, sessions, verified, ...shared });
+    this.tokens = new TokenAuth(database, principals, parts);
   }
 
   /** The actor of requests without credentials; undefined: they are refused. */
