@@ -34,10 +34,9 @@ export function parseHeader(text: string): HeaderValue {
   const value = (end < 0 ? text : text.slice(0, end)).trim().toLowerCase();
   const parameters = new Map<string, string>();
   if (end < 0) return { value, parameters };
-  // A quote that is not closed goes to the end: looked for anew from every `;` it would cost squares.
-  const pattern = /;\s*([^\s=;"]+)\s*=\s*(?:"((?:\\.|[^"\\])*)(?:"|\\?$)|([^;]*))/gs;
+  const pattern = /;\s*([^\s=;"]+)\s*=\s*(?:"((?:\\.|[^"\\])*)"|([^;]*))/g;
   for (const [, name = "", quoted, plain] of text.slice(end).matchAll(pattern)) {
-    const content = quoted === undefined ? (plain ?? "").trim() : quoted.replace(/\\(.)/gs, "$1");
+    const content = quoted === undefined ? (plain ?? "").trim() : quoted.replace(/\\(.)/g, "$1");
     const key = name.toLowerCase();
     if (!key.endsWith("*")) parameters.set(key, content);
     else parameters.set(key, extended(content));
