@@ -10,7 +10,7 @@ import { ADMIN } from "../../src/documents/types.ts";
 import type { PrincipalId } from "../../src/index/pseudo-channel.ts";
 import type { ChangesFeed } from "../../src/replication/types.ts";
 import { covers, type ExpectedRow, Model, type Reader, type Version } from "./model.ts";
-import { documentOf, type Rig, type Says } from "./rig.ts";
+import { documentOf, type Says, type Stage } from "./rig.ts";
 
 const CHANNELS = ["A", "B", "C"];
 const USERS = ["u", "v"];
@@ -144,14 +144,14 @@ interface Client {
 
 /** One history under way. */
 export class History {
-  readonly #rig: Rig;
+  readonly #stage: Stage;
   readonly #name: (name: string) => string;
   readonly #model = new Model();
   readonly #clients: readonly Client[];
 
-  /** @param open whether `*` and `!` are what they are: then the rig is this history's alone */
-  constructor(rig: Rig, number: number, open: boolean, readers: readonly Reader[]) {
-    this.#rig = rig;
+  /** @param open whether `*` and `!` are what they are: then the stage is this history's alone */
+  constructor(stage: Stage, number: number, open: boolean, readers: readonly Reader[]) {
+    this.#stage = stage;
     this.#name = (name) => (open && (name === "*" || name === "!") ? name : `${name}-${number}`);
     this.#clients = readers.map((one) => ({
       reader: {
@@ -166,16 +166,20 @@ export class History {
     }));
   }
 
+  get #newest(): Stable {
+    return this.#stage.ticks.at(-1) as Stable;
+  }
+
   async run(one: Command): Promise<void> {
     if (one.kind === "save") await this.#save(one.id, one.says, one.deleted);
     else if (one.kind === "admin") await this.#admin(one);
-    else if (one.kind === "tick") await this.#rig.tick(one.vbs, one.unknown);
+    else if (one.kind === "tick") await this.#stage.tick(one.vbs, one.unknown);
     else await this.#read(this.#clients[one.reader] as Client, one.limit, one.leaves);
   }
 
   /** Lets everything become stable and everybody read to the end; then who sees what, has it. */
   async finish(): Promise<void> {
-    await this.#rig.tick();
+    await this.#stage.tick();
     for (const client of this.#clients) {
       while (!(await this.#read(client, undefined, false)));
       client.connection?.feed.close();
@@ -196,7 +200,7 @@ export class History {
     if (deleted && (before === undefined || before.deleted)) return;
     const parent = before === undefined ? {} : { _rev: before.rev };
     const body = documentOf(all, { ...parent, ...(deleted && { _deleted: true }) });
-    const { rev } = await this.#rig.documents.put(ADMIN, id, body);
+    const { rev } = await this.#stage.documents.put(ADMIN, id, body);
     this.#add(id, rev, deleted, all);
   }
 
@@ -211,7 +215,7 @@ export class History {
     const channels = one.channels.map(this.#name);
     const roles = kind === "user" ? one.roles.map(this.#name) : [];
     const body = one.deleted ? null : { n: this.#model.versions.get(id)?.length ?? 0 };
-    const { principals } = this.#rig.documents;
+    const { principals } = this.#stage.documents;
     const { rev } = await principals.save(principal, current, body, { channels, roles });
     const granted = kind === "user" ? name : principal;
     this.#add(id, rev, one.deleted, {
@@ -222,8 +226,8 @@ export class History {
   }
 
   #add(id: string, rev: string, deleted: boolean, all: Says): void {
-    const vb = vbucketOf(id, this.#rig.vbuckets);
-    const saved = this.#rig.newest.get(id);
+    const vb = vbucketOf(id, this.#stage.vbuckets);
+    const saved = this.#stage.newest.get(id);
     if (saved?.vb !== vb) throw new Error(`the save of ${id} was not told`);
     this.#model.add({ ...all, id, rev, deleted, vb, seq: saved.seq });
   }
@@ -250,8 +254,8 @@ export class History {
 
   async #connect(client: Client, limit: number | undefined): Promise<Connection> {
     const { user, revocations, activeOnly, asked } = client.reader;
-    const access = await this.#rig.access.user(user);
-    const feed = await this.#rig.changes.open(
+    const access = await this.#stage.access.user(user);
+    const feed = await this.#stage.changes.open(
       { name: user, admin: false, access },
       {
         since: client.since,
@@ -262,7 +266,7 @@ export class History {
       },
     );
     const position = parseSequence(client.since);
-    const tick = (wanted: number) => this.#rig.ticks.find((one) => one.tick === wanted) as Stable;
+    const tick = (wanted: number) => this.#stage.ticks.find((one) => one.tick === wanted) as Stable;
     const sent = new Map<string, number>();
     const left = limit ?? Number.POSITIVE_INFINITY;
     const common = { feed, has: undefined, sends: new Set<string>(), left, sent };
@@ -277,7 +281,7 @@ export class History {
 
   /** The rows of the next batch, by the model: all of an interval. */
   #expected(one: Reader, connection: Connection): ExpectedRow[] {
-    const newest = this.#rig.ticks.at(-1) as Stable;
+    const newest = this.#newest;
     for (;;) {
       if (connection.within === undefined) {
         if (connection.from.tick >= newest.tick) return [];
@@ -320,7 +324,7 @@ export class History {
     const versions = this.#model.versions.get(row.id) ?? [];
     const version = versions.find((one) => one.rev === rev) as Version;
     if (row.removed === undefined) {
-      const seen = this.#model.visible(client.reader.user, this.#rig.stable.head().clock);
+      const seen = this.#model.visible(client.reader.user, this.#newest.clock);
       const isSeen = seen.has("*") || version.channels.some((name) => seen.has(name));
       if (!isSeen) throw new Error(`${row.id} ${rev} leaks to ${client.reader.user}`);
       this.#checkRepeat(client, connection, version);
@@ -337,7 +341,7 @@ export class History {
    * more; but only of what it could have got.
    */
   #checkSeenOnce({ reader: { user } }: Client, id: string): void {
-    const couldHave = this.#rig.ticks.some(({ clock }) => {
+    const couldHave = this.#stage.ticks.some(({ clock }) => {
       const seen = this.#model.visible(user, clock);
       const version = this.#model.newest(id, clock);
       return version?.channels.some((name) => covers(seen, name)) ?? false;
@@ -349,9 +353,9 @@ export class History {
   #checkRepeat(client: Client, connection: Connection, { id, rev, channels }: Version): void {
     const { user, asked } = client.reader;
     const before = connection.sent.get(`${id} ${rev}`);
-    connection.sent.set(`${id} ${rev}`, this.#rig.ticks.length);
+    connection.sent.set(`${id} ${rev}`, this.#stage.ticks.length);
     if (before === undefined) return;
-    const lost = this.#rig.ticks.slice(before - 1).some(({ clock }) => {
+    const lost = this.#stage.ticks.slice(before - 1).some(({ clock }) => {
       const seen = this.#model.visible(user, clock);
       if (asked === undefined && seen.has("*")) return false;
       return !channels.some((name) => covers(seen, name) && (asked?.includes(name) ?? true));
@@ -361,7 +365,7 @@ export class History {
 
   /** The reader has read everything: what it sees it has; what it does not see it was told. */
   #checkReplica({ reader, documents }: Client): void {
-    const { clock } = this.#rig.stable.head();
+    const { clock } = this.#newest;
     const visible = this.#model.visible(reader.user, clock);
     const wanted = new Map<string, string>();
     for (const versions of this.#model.versions.values()) {

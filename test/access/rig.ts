@@ -61,6 +61,20 @@ export interface RigOptions {
   readonly watchChanges?: (index: Index) => Pick<Index, "read">;
 }
 
+/** Where a history is played: the rig, or a whole gateway. */
+export interface Stage {
+  readonly vbuckets: number;
+  readonly documents: DocumentStoreHandle;
+  readonly changes: Pick<RunningChangesEngine, "open">;
+  readonly access: Pick<OpenAccess, "user">;
+  /** Every tick published, oldest first, tick 0 before them. */
+  readonly ticks: readonly Stable[];
+  /** What was saved last of each document. */
+  readonly newest: ReadonlyMap<string, IndexMutation>;
+  /** Publishes a tick: see {@link Rig.tick}; a whole gateway chooses its clocks itself. */
+  tick(vbs?: readonly number[], unknown?: boolean): Promise<unknown>;
+}
+
 interface RigParts {
   readonly vbuckets: number;
   readonly bucket: EmbeddedBucket;
@@ -73,7 +87,7 @@ interface RigParts {
 }
 
 /** Everything beneath the server, but for the controller. Close it. */
-export class Rig implements RigParts {
+export class Rig implements RigParts, Stage {
   readonly vbuckets: number;
   readonly bucket: EmbeddedBucket;
   readonly documents: DocumentStoreHandle;

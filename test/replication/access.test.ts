@@ -3,6 +3,7 @@
 
 import { expect, test } from "bun:test";
 import { FULL_ACCESS } from "../../src/access/types.ts";
+import { vbucketOf } from "../../src/bucket/vbucket.ts";
 import { type Actor, ADMIN } from "../../src/documents/types.ts";
 import { type PrincipalId, pseudoChannel } from "../../src/index/pseudo-channel.ts";
 import type { ChangesFeed, ChangesOptions } from "../../src/replication/types.ts";
@@ -278,6 +279,21 @@ rigged(
     expect(ids(await batch(feed))).toEqual(["b3"]);
   },
 );
+
+rigged("a row that waits ahead of the clock is not sent to who lost its channel", async (rig) => {
+  await grant(rig, "user:u", ["A"]);
+  await rig.tick();
+  const feed = await open(rig, { eager: true });
+  expect(await all(feed)).toEqual([]);
+  const ofUser = vbucketOf("_sync:user:u", rig.vbuckets);
+  const ids = ["a", "b", "c", "d", "e"].filter((id) => vbucketOf(id, rig.vbuckets) !== ofUser);
+  await put(rig, ids[0] ?? "", { channels: ["A"] });
+  await grant(rig, "user:u", []);
+  await rig.tick([ofUser]);
+  expect(await batch(feed)).toEqual([]);
+  await rig.tick();
+  expect(await all(feed)).toEqual([]);
+});
 
 const channelReads: string[] = [];
 rigged(
