@@ -2,6 +2,7 @@
 // more, write it anew against the code as it is.
 
 import { clockBreakages } from "../clock/breakages.ts";
+import { couchbaseBreakages } from "../couchbase/breakages.ts";
 import { indexBreakages } from "../index/breakages.ts";
 import type { Breakage } from "./breakage.ts";
 
@@ -344,3 +345,4 @@ export const breakages: readonly Breakage[] = [
   ...clockBreakages,
   ...indexBreakages,
 ];
+  ...couchbaseBreakages,

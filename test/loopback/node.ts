@@ -17,6 +17,8 @@ export class LoopbackNode {
   readonly cluster: LoopbackCluster;
   readonly index: number;
   readonly faults = new Faults();
+  /** Connections that were refused. */
+  refused = 0;
   readonly #server: Server;
   readonly #tlsServer: Server;
   readonly #sessions = new Set<Session>();
@@ -105,6 +107,7 @@ export class LoopbackNode {
 
   #accept(socket: Socket): void {
     if (this.faults.refuseConnections) {
+      this.refused++;
       socket.destroy();
       return;
     }

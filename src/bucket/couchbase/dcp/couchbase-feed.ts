@@ -1,14 +1,13 @@
 // The feed of a Couchbase bucket as the floors above see it: readers, and the two questions about
 // where the vbuckets stand, put to each node for what is active there.
 
-import { isTidegateError, TidegateError } from "../../../base/errors.ts";
-import { sleep } from "../../../runtime/time.ts";
+import { TidegateError } from "../../../base/errors.ts";
 import type { FailoverEntry, Feed, FeedOptions, FeedReader, StreamPosition } from "../../feed.ts";
 import type { SeqVector } from "../../vbucket.ts";
 import type { ClusterNode } from "../cluster/cluster-map.ts";
 import { requireSuccess } from "../connection/handshake.ts";
 import type { KvConnection } from "../connection/kv-connection.ts";
-import { retryDelayMs } from "../kv/retry.ts";
+import { patiently } from "../kv/retry.ts";
 import { DcpOpenFlag, Feature, Opcode } from "../wire/opcodes.ts";
 import { type DcpFeedParts, DcpFeedReader } from "./feed.ts";
 import { parseFailoverLog } from "./stream.ts";
@@ -38,19 +37,9 @@ export class CouchbaseFeed implements Feed {
   }
 
   /** Asks again what only reads, while connections break and vbuckets move. */
-  async #patiently<T>(ask: () => Promise<T>): Promise<T> {
+  #patiently<T>(ask: () => Promise<T>): Promise<T> {
     const { time, random } = this.#parts;
-    const deadlineMs = time.monotonicMs() + QUESTION_LIMIT_MS;
-    for (let attempt = 1; ; attempt++) {
-      try {
-        return await ask();
-      } catch (error) {
-        const passing =
-          isTidegateError(error, "unavailable") || isTidegateError(error, "ambiguous");
-        if (!passing || time.monotonicMs() >= deadlineMs) throw error;
-        await sleep(time, retryDelayMs(attempt, random));
-      }
-    }
+    return patiently({ time, random, timeoutMs: QUESTION_LIMIT_MS }, ask);
   }
 
   async #askHighSeqs(): Promise<SeqVector> {

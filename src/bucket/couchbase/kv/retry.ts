@@ -1,6 +1,6 @@
 // Which answers of a data node are worth asking again, and how long to wait before doing so.
 
-import { isTidegateError } from "../../../base/errors.ts";
+import { isTidegateError, TidegateError } from "../../../base/errors.ts";
 import type { Random } from "../../../runtime/random.ts";
 import { sleep, type Time } from "../../../runtime/time.ts";
 import { Status } from "../wire/opcodes.ts";
@@ -38,8 +38,8 @@ export interface Patience {
 
 /**
  * Runs what changes nothing, again and again while it fails in a way that may pass: a node that is
- * gone or busy, a connection that broke. Rejects with its last error when the time is up, and at
- * once with any other.
+ * gone or busy, a connection that broke. Rejects with `unavailable` and the last reason when the time
+ * is up, and at once with any other error.
  */
 export async function patiently<T>(patience: Patience, run: () => Promise<T>): Promise<T> {
   const { time, random, timeoutMs } = patience;
@@ -49,7 +49,11 @@ export async function patiently<T>(patience: Patience, run: () => Promise<T>): P
       return await run();
     } catch (error) {
       const passing = isTidegateError(error, "unavailable") || isTidegateError(error, "ambiguous");
-      if (!passing || time.monotonicMs() >= deadlineMs) throw error;
+      if (!passing) throw error;
+      if (time.monotonicMs() >= deadlineMs) {
+        const message = `Couchbase did not answer within ${timeoutMs} ms. Last: ${error.message}`;
+        throw new TidegateError("unavailable", message, { cause: error });
+      }
       await sleep(time, retryDelayMs(attempt, random));
     }
   }
