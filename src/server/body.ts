@@ -3,7 +3,7 @@
 
 import { promisify } from "node:util";
 import { gunzip } from "node:zlib";
-import { TidegateError } from "../base/errors.ts";
+import { isTidegateError, TidegateError } from "../base/errors.ts";
 import type { Json, JsonObject } from "../base/json.ts";
 import type { Body } from "./bodies.ts";
 import type { Call } from "./context.ts";
@@ -35,12 +35,18 @@ export async function requestBytes(call: Call, limit: number): Promise<Uint8Arra
   const body = call.var.server.bodies.begin();
   // The route gives it back when it has answered.
   call.set("body", body);
-  const bytes = await rawBytes(call, limit, body);
+  const bytes = await rawBytes(call, limit, body).catch(brokenOff);
   body.arrived();
   if (encoding === "identity") return bytes;
   const unzipped = await gunzipped(bytes, limit);
   body.hold(unzipped.length);
   return unzipped;
+}
+
+/** What the runtime throws is the client's doing: it went in the middle of its own request. */
+function brokenOff(cause: unknown): never {
+  if (isTidegateError(cause)) throw cause;
+  throw new TidegateError("bad_request", "the body broke off", { cause });
 }
 
 async function rawBytes(call: Call, limit: number, body: Body): Promise<Uint8Array> {

@@ -8,6 +8,8 @@ export interface RawAnswer {
   readonly status: number;
   readonly head: string;
   readonly body: string;
+  /** Whether the server closed the connection. */
+  readonly closed: boolean;
   /** Every answer's status line, when several came. */
   readonly statuses: readonly number[];
 }
@@ -30,20 +32,20 @@ export function open(port: number): Promise<Socket> {
 export function received(socket: Socket, limitMs = 5000): Promise<RawAnswer> {
   return new Promise((resolve) => {
     let text = "";
-    const over = () => {
+    const over = (closed: boolean) => {
       clearTimeout(timer);
       socket.destroy();
       const end = text.indexOf("\r\n\r\n");
       const statuses = [...text.matchAll(/^HTTP\/1\.[01] (\d{3})/gm)].map((m) => Number(m[1]));
       const head = end < 0 ? text : text.slice(0, end);
-      resolve({ status: statuses[0] ?? 0, head, body: text.slice(end + 4), statuses });
+      resolve({ status: statuses[0] ?? 0, head, body: text.slice(end + 4), closed, statuses });
     };
-    const timer = setTimeout(over, limitMs);
+    const timer = setTimeout(() => over(false), limitMs);
     socket.setEncoding("latin1");
     socket.on("data", (data) => {
       text += data;
     });
-    socket.on("close", over);
+    socket.on("close", () => over(true));
   });
 }
 
