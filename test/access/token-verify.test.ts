@@ -3,8 +3,9 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, spyOn, test } from "bun:test";
 import { createHmac, createPublicKey } from "node:crypto";
 import { base64url, exportSPKI, importJWK, SignJWT } from "jose";
-import { TokenRejected } from "../../src/access/tokens/claims.ts";
+import { subjectOf, TokenRejected } from "../../src/access/tokens/claims.ts";
 import { bearerIssuer } from "../../src/access/tokens/issuers.ts";
+import { KnownTokens } from "../../src/access/tokens/known-tokens.ts";
 import { type VerifiedToken, verifyToken } from "../../src/access/tokens/verify.ts";
 import type { JsonObject } from "../../src/base/json.ts";
 import { silentLog } from "../../src/base/log.ts";
@@ -313,6 +314,64 @@ describe("keys at an issuer's address", () => {
     expect(await refusal(verifyToken(held, trusted, time))).toBeUndefined();
     shifted.ms += 601_000;
     expect(await refusal(verifyToken(held, trusted, time))).toMatch(/no key/);
+  });
+
+  test("are fetched again when they have no names, and a token is of none of them", async () => {
+    const trusted = byUri();
+    const nameless = async (key: SigningKey) => {
+      const { kid: _, ...jwk } = key.publicJwk;
+      provider.instead.set("/keys", () => Response.json({ keys: [jwk] }));
+      return new SignJWT(good({ iss: provider.issuer }))
+        .setProtectedHeader({ alg: key.alg })
+        .sign(key.privateKey);
+    };
+    const before = provider.count("/keys");
+    await verifyToken(await nameless(rsa), trusted, time);
+    const next = await nameless(another);
+    expect(await refusal(verifyToken(next, trusted, time))).toMatch(/signature/);
+    shifted.ms += 31_000;
+    expect(await refusal(verifyToken(next, trusted, time))).toBeUndefined();
+    expect(provider.count("/keys") - before).toBe(2);
+    provider.instead.clear();
+  });
+
+  test("are asked after for tokens that are known to be good, too", async () => {
+    const trusted = byUri();
+    const now = { ms: Date.now() };
+    const known = new KnownTokens({ ...time, nowMs: () => now.ms });
+    const held = await token();
+    const verified = await verifyToken(held, trusted, time);
+    known.add(held, verified, subjectOf(verified));
+    expect(await known.find(held)).toMatchObject({ name: "p_ann", register: false });
+    expect(await known.find(`${held}x`)).toBeUndefined();
+    // The key is the same, but it is not known that it is: it is verified again.
+    shifted.ms += 601_000;
+    expect(await known.find(held)).toBeUndefined();
+    const again = await verifyToken(held, trusted, time);
+    known.add(held, again, subjectOf(again));
+    expect(await known.find(held)).toBeDefined();
+    await provider.rotate("fourth");
+    shifted.ms += 601_000;
+    expect(await known.find(held)).toBeUndefined();
+    expect(await refusal(verifyToken(held, trusted, time))).toMatch(/no key/);
+  });
+
+  test("do not keep a token that is known to be good beyond its time", async () => {
+    const trusted = byUri();
+    const now = { ms: Date.now() };
+    const known = new KnownTokens({ ...time, nowMs: () => now.ms });
+    const held = await token();
+    const verified = await verifyToken(held, trusted, time);
+    known.add(held, verified, subjectOf(verified));
+    now.ms = verified.expiresMs - 1;
+    expect(await known.find(held)).toBeDefined();
+    now.ms = verified.expiresMs;
+    expect(await known.find(held)).toBeUndefined();
+    const long = await provider.sign({ aud: AUD, sub: "ann", more: "x".repeat(5000) });
+    const large = await verifyToken(long, trusted, time);
+    known.add(long, large, subjectOf(large));
+    now.ms = Date.now();
+    expect(await known.find(long)).toBeUndefined();
   });
 
   test("are not asked for by a storm of tokens with unknown keys", async () => {

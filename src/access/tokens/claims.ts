@@ -14,6 +14,36 @@ export interface ClaimSettings {
   readonly rolesClaim: string | undefined;
 }
 
+/** What a token says of its user. */
+export interface TokenSubject {
+  readonly name: string;
+  /** Undefined: nothing is given by tokens of this issuer. */
+  readonly grants: TokenGrants | undefined;
+  /** Whether the user is made when there is none. */
+  readonly register: boolean;
+  /** When the token's time is over. */
+  readonly expiresMs: number;
+}
+
+/** Whom a verified token speaks of. Throws `TokenRejected` as the functions below do. */
+export function subjectOf({
+  issuer,
+  claims,
+  expiresMs,
+}: {
+  readonly issuer: ClaimSettings & { readonly register: boolean };
+  readonly claims: JsonObject;
+  readonly expiresMs: number;
+}): TokenSubject {
+  const { register } = issuer;
+  return {
+    name: usernameOf(claims, issuer),
+    grants: grantsOf(claims, issuer),
+    register,
+    expiresMs,
+  };
+}
+
 /** What is wrong with a token, for the log: who sent it is told nothing of it. */
 export class TokenRejected extends Error {
   override readonly name = "TokenRejected";

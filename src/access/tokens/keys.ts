@@ -41,6 +41,15 @@ export class VerificationKey {
 export interface KeySource {
   /** The keys that may verify such a token. Throws `unavailable` when they cannot be had. */
   find(algorithm: string, kid: string | undefined): Promise<readonly VerificationKey[]>;
+  /**
+   * Keys beside those that were tried in vain: the issuer may have new ones without saying so by a
+   * new `kid`.
+   */
+  others(
+    algorithm: string,
+    kid: string | undefined,
+    tried: readonly VerificationKey[],
+  ): Promise<readonly VerificationKey[]>;
 }
 
 /**
@@ -56,7 +65,7 @@ export function fixedKeys(
     const jwk = jwkOf(one);
     return "problem" in jwk ? [] : verificationKey(jwk as Jwk, algorithms);
   });
-  return { find: async (algorithm, kid) => fitting(keys, algorithm, kid) };
+  return { find: async (algorithm, kid) => fitting(keys, algorithm, kid), others: async () => [] };
 }
 
 /** Keys of a JWK set that an issuer has at an address. A key that is not there is asked for. */
@@ -65,6 +74,11 @@ export function remoteKeys(source: Refreshed<readonly VerificationKey[]>): KeySo
     async find(algorithm, kid) {
       const found = fitting(await source.get(), algorithm, kid);
       return found.length > 0 ? found : fitting(await source.again(), algorithm, kid);
+    },
+    async others(algorithm, kid, tried) {
+      if (tried.some((key) => key.kid !== undefined && key.kid === kid)) return [];
+      const found = fitting(await source.again(), algorithm, kid);
+      return found.filter((key) => !tried.includes(key));
     },
   };
 }

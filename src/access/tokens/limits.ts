@@ -3,6 +3,12 @@
 /** The longest token, in characters. */
 export const MAX_TOKEN_CHARACTERS = 16 * 1024;
 
+/** Tokens that were found good and are remembered, of one database: each at most a few KB. */
+export const MAX_KNOWN_TOKENS = 10_000;
+
+/** The longest token that is remembered, in characters. */
+export const MAX_KNOWN_CHARACTERS = 4096;
+
 /** How far the clocks of issuers and of this machine may be apart. */
 export const CLOCK_TOLERANCE_SECONDS = 30;
 

@@ -7,8 +7,9 @@ import type { Audit } from "../login/audit.ts";
 import type { Login } from "../login/logins.ts";
 import type { Principals } from "../principals/principals.ts";
 import type { Stored, TokenGrants, UserRecord } from "../principals/records.ts";
-import { grantsOf, TokenRejected, usernameOf } from "./claims.ts";
+import { subjectOf, TokenRejected, type TokenSubject } from "./claims.ts";
 import { bearerIssuer, type IssuerParts, type TokenIssuer } from "./issuers.ts";
+import { KnownTokens } from "./known-tokens.ts";
 import { ISSUED_STEP_SECONDS } from "./limits.ts";
 import { OidcProvider } from "./oidc/provider.ts";
 import { type VerifiedToken, verifyToken } from "./verify.ts";
@@ -33,12 +34,14 @@ export class TokenLogins {
   readonly providers: ReadonlyMap<string, OidcProvider>;
   readonly #options: TokenLoginsOptions;
   readonly #issuers: readonly TokenIssuer[];
+  readonly #known: KnownTokens;
   /** Of each user the change that is under way: they go one after the other. */
   readonly #changes = new Map<string, Promise<unknown>>();
 
   constructor(options: TokenLoginsOptions) {
     const { settings } = options;
     this.#options = options;
+    this.#known = new KnownTokens(options.time);
     const providers = Object.entries(settings.oidc.providers).map(
       ([name, given]) => [name, new OidcProvider(name, given, options)] as const,
     );
@@ -57,7 +60,12 @@ export class TokenLogins {
   async byToken(token: string, address: string): Promise<Login> {
     const { audit, database, time } = this.#options;
     try {
-      return await this.userOf(await verifyToken(token, this.#issuers, time));
+      const known = await this.#known.find(token);
+      if (known) return await this.#userOf(known);
+      const verified = await verifyToken(token, this.#issuers, time);
+      const subject = subjectOf(verified);
+      this.#known.add(token, verified, subject);
+      return await this.#userOf(subject);
     } catch (error) {
       if (!(error instanceof TokenRejected)) throw error;
       const reason = error.message;
@@ -71,10 +79,12 @@ export class TokenLogins {
    *
    * @throws TokenRejected when there is no such user, or it is disabled
    */
-  async userOf({ issuer, claims, expiresMs }: VerifiedToken): Promise<Login> {
-    const name = usernameOf(claims, issuer);
-    const grants = grantsOf(claims, issuer);
-    const user = await this.#brought(name, grants, issuer.register);
+  userOf(verified: VerifiedToken): Promise<Login> {
+    return this.#userOf(subjectOf(verified));
+  }
+
+  async #userOf({ name, grants, register, expiresMs }: TokenSubject): Promise<Login> {
+    const user = await this.#brought(name, grants, register);
     if (!user) throw new TokenRejected("there is no such user, and its issuer makes none");
     if (user.disabled) throw new TokenRejected("its user is disabled");
     return { user, via: "token", expiresMs };

@@ -8,14 +8,24 @@ import type { Time } from "../../runtime/time.ts";
 import { TokenRejected } from "./claims.ts";
 import { verifyInVain } from "./decoy.ts";
 import type { TokenIssuer } from "./issuers.ts";
+import type { VerificationKey } from "./keys.ts";
 import { CLOCK_TOLERANCE_SECONDS, MAX_KEYS_TRIED, MAX_TOKEN_CHARACTERS } from "./limits.ts";
 
 /** A token that is good. */
 export interface VerifiedToken {
   readonly issuer: TokenIssuer;
+  /** By which key: when the issuer has it no more, the token is good no more. */
+  readonly signedBy: SignedBy;
   readonly claims: JsonObject;
   /** When its time is over. */
   readonly expiresMs: number;
+}
+
+/** How a token was signed. */
+export interface SignedBy {
+  readonly algorithm: string;
+  readonly kid: string | undefined;
+  readonly key: VerificationKey;
 }
 
 /** A JOSE algorithm that is known here; never `none`. */
@@ -46,14 +56,21 @@ export async function verifyToken(
   const looked = { at: false };
   try {
     const said = whatItSays(token, issuers);
-    const found = await said.issuer.keys.find(said.algorithm, said.kid);
+    const { algorithm, kid } = said;
+    const { keys } = said.issuer;
+    const found = await keys.find(algorithm, kid);
     if (found.length === 0) throw new TokenRejected("no key of its issuer fits it");
-    for (const key of found.slice(0, MAX_KEYS_TRIED)) {
-      const imported = await key.import(said.algorithm);
-      looked.at = true;
-      const verified = await tryKey(token, imported, said, time);
-      if (verified) return verified;
-    }
+    const tryAll = async (some: typeof found) => {
+      for (const key of some.slice(0, MAX_KEYS_TRIED)) {
+        const imported = await key.import(algorithm);
+        looked.at = true;
+        const verified = await tryKey(token, imported, said, time);
+        if (verified) return { ...verified, signedBy: { algorithm, kid, key } };
+      }
+    };
+    const verified =
+      (await tryAll(found)) ?? (await tryAll(await keys.others(algorithm, kid, found)));
+    if (verified) return verified;
     throw new TokenRejected("its signature is wrong");
   } catch (error) {
     if (!looked.at) await verifyInVain(token);
@@ -93,7 +110,7 @@ async function tryKey(
   key: CryptoKey | Uint8Array,
   { algorithm, issuer }: Said,
   time: Time,
-): Promise<VerifiedToken | undefined> {
+): Promise<Omit<VerifiedToken, "signedBy"> | undefined> {
   try {
     const { payload } = await jwtVerify(token, key, {
       algorithms: [algorithm],
