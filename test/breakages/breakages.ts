@@ -4,6 +4,7 @@
 import { clockBreakages } from "../clock/breakages.ts";
 import { couchbaseBreakages } from "../couchbase/breakages.ts";
 import { indexBreakages } from "../index/breakages.ts";
+import { accessBreakages } from "../replication/breakages.ts";
 import type { Breakage } from "./breakage.ts";
 
 /** A quick crash test is enough to notice what it is for. */
@@ -342,6 +343,7 @@ export const breakages: readonly Breakage[] = [
   ...branchSafe,
   ...durable,
   ...idempotent,
+  ...accessBreakages,
   ...clockBreakages,
   ...indexBreakages,
 ];

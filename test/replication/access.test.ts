@@ -212,6 +212,54 @@ rigged(
   { vbuckets: 8 },
 );
 
+/** An id that begins with `name` and lies in vbucket `vb`. */
+function idIn(rig: Rig, vb: number, name: string): string {
+  for (let i = 0; ; i++) if (vbucketOf(name + i, rig.vbuckets) === vb) return name + i;
+}
+
+/** A page of one row of who sees A and B, where `a` comes before `b`; the channel A is lost then. */
+async function lostInAPage(rig: Rig, rest: readonly (readonly [vb: number, channel: string])[]) {
+  await grant(rig, "user:u", ["A", "B"]);
+  const names = [[0, "A"], ...rest] as const;
+  const all = names.map(([vb, channel]) => idIn(rig, vb, channel));
+  for (const [i, [, channel]] of names.entries()) {
+    await put(rig, all[i] ?? "", { channels: [channel] });
+  }
+  await rig.tick();
+  const page = await (await open(rig, { limit: 1 })).read(false);
+  await grant(rig, "user:u", ["B"]);
+  await rig.tick();
+  return { all, page };
+}
+
+rigged("what a page was refused comes when the channel is back, to who went away", async (rig) => {
+  const { all: names, page } = await lostInAPage(rig, [
+    [1, "A"],
+    [2, "B"],
+  ]);
+  const second = await (await open(rig, { since: page.lastSeq })).read(false);
+  expect(second.rows.map((row) => (JSON.parse(row) as Row).id)).toEqual([names[2] ?? ""]);
+  await grant(rig, "user:u", ["A", "B"]);
+  await rig.tick();
+  const rest = await all(await open(rig, { since: second.lastSeq }));
+  expect(ids(rest)).toContain(names[1] ?? "");
+});
+
+rigged("it comes also to who goes on with that page when the channel is back", async (rig) => {
+  const { all: names, page } = await lostInAPage(rig, [
+    [1, "A"],
+    [2, "B"],
+    [3, "B"],
+  ]);
+  const second = await (await open(rig, { since: page.lastSeq, limit: 1 })).read(false);
+  expect(second.rows.map((row) => (JSON.parse(row) as Row).id)).toEqual([names[2] ?? ""]);
+  await grant(rig, "user:u", ["A", "B"]);
+  await rig.tick();
+  const rest = await all(await open(rig, { since: second.lastSeq }));
+  expect(ids(rest)).toContain(names[1] ?? "");
+  expect(ids(rest)).toContain(names[3] ?? "");
+});
+
 rigged("documents that come along are read by who asks: none of what was lost", async (rig) => {
   await grant(rig, "user:u", ["A"]);
   const rev = await put(rig, "a", { channels: ["A"] });

@@ -51,7 +51,7 @@ export const accessBreakages: readonly Breakage[] = [
   broken(
     "6 Private",
     "a table of grants that was dropped from memory counts as current",
-    visibility("tables that do not fit into memory"),
+    visibility("a change of one user reaches it although its table was dropped"),
     "access/visibility/principal-access.ts",
     "while (this.#epoch !== cache.epoch || this.#drops !== cache.drops) {",
     "while (this.#epoch !== cache.epoch) {",
@@ -75,7 +75,7 @@ export const accessBreakages: readonly Breakage[] = [
   broken(
     "4 Resumable",
     "who lost a channel and has it again while away goes on where it was",
-    MODEL,
+    cases("what a page was refused comes when the channel is back"),
     "replication/reach.ts",
     "const known = has ?? this.#narrow(access.heldThrough(from.clock, to.clock));",
     "const known = has ?? this.#narrow(access.at(from.clock));",
@@ -83,7 +83,7 @@ export const accessBreakages: readonly Breakage[] = [
   broken(
     "4 Resumable",
     "a page that a client came back in the middle of counts as had, whole",
-    MODEL,
+    cases("it comes also to who goes on with that page"),
     "replication/reach.ts",
     "      whole: to.tick >= newest.tick,",
     "      whole: true,",
