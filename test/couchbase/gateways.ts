@@ -13,7 +13,7 @@ import type { Clock } from "../../src/clock/tick.ts";
 import { classify } from "../../src/documents/load.ts";
 import { indexMutationOf } from "../../src/documents/sync-metadata.ts";
 import { ADMIN } from "../../src/documents/types.ts";
-import { couchbaseSource } from "../../src/gateway/bucket-source.ts";
+import { type CouchbaseSourceOptions, couchbaseSource } from "../../src/gateway/bucket-source.ts";
 import type { OpenDatabase } from "../../src/gateway/database.ts";
 import { type OpenGateway, openGateway } from "../../src/gateway/gateway.ts";
 import type { DatabaseSettings } from "../../src/gateway/types.ts";
@@ -40,7 +40,9 @@ export class CouchbaseWorld {
     this.#directory = directory;
   }
 
-  static async start(options: { nodes?: number; vbuckets?: number } = {}): Promise<CouchbaseWorld> {
+  static async start(
+    options: { nodes?: number; replicas?: number; vbuckets?: number } = {},
+  ): Promise<CouchbaseWorld> {
     const directory = mkdtempSync(join(tmpdir(), "tidegate-couchbase-"));
     const store = await openEmbeddedBucket({
       directory,
@@ -51,12 +53,16 @@ export class CouchbaseWorld {
       vbuckets: options.vbuckets ?? 64,
       keepHistory: true,
     });
-    const cluster = await LoopbackCluster.start(store, { nodes: options.nodes ?? 2 });
+    const { nodes = 2, replicas = 0 } = options;
+    const cluster = await LoopbackCluster.start(store, { nodes, replicas });
     return new CouchbaseWorld(store, cluster, directory);
   }
 
   /** Starts one more gateway on the bucket; the first makes the database. */
-  async gateway(settings: Partial<DatabaseSettings> = {}): Promise<OpenDatabase> {
+  async gateway(
+    settings: Partial<DatabaseSettings> = {},
+    how: Partial<CouchbaseSourceOptions> = {},
+  ): Promise<OpenDatabase> {
     const parts = { time: systemTime(), random: systemRandom, log: silentLog };
     const gateway = await openGateway({
       ...parts,
@@ -66,6 +72,7 @@ export class CouchbaseWorld {
         ...this.cluster.user,
         connectionString: this.connectionString,
         operationTimeoutMs: 5000,
+        ...how,
       }),
     });
     this.gateways.push(gateway);

@@ -59,10 +59,12 @@ describe("on the feed", () => {
       const high = (await world.bucket.feed.highSeqs())[VB]!;
       const active = cluster.active[VB]!;
       const other = active === ACTIVE ? REPLICA : ACTIVE;
-      cluster.replicas[VB] = [other];
+      cluster.replicate([VB], [other]);
       cluster.disks.stop(other, VB, high);
       await world.save(VB, 4, `lost-${round}`);
-      await until("the tail is held", () => reader.held.events > 0);
+      await until("the tail is held", () => reader.held.events >= 4);
+      await askedAgain(2);
+      expect(told.keys).toEqual(kept);
       await loseTail(world.bucket, VB, high);
       cluster.failOver(VB, other);
       if (round === 1) for (const node of cluster.nodes) node.dropConnections();
@@ -100,8 +102,7 @@ describe("on the feed", () => {
     const keys = await world.save(vb, 3, "waiting");
     await until("they are held", () => reader.held.events >= 3);
     expect(told.keys).toEqual([]);
-    cluster.replicas[vb] = [];
-    cluster.move([], 0);
+    cluster.replicate([vb], []);
     await until("they are told", () => told.keys.length === 3);
     expect(told.keys).toEqual(keys);
   });

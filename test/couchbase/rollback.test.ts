@@ -4,6 +4,7 @@
 import { afterEach, beforeEach, expect, test } from "bun:test";
 import { loseTail } from "../../src/bucket/embedded/testing.ts";
 import type { OpenDatabase } from "../../src/gateway/database.ts";
+import { until } from "./dcp-world.ts";
 import { ADMIN, CouchbaseWorld, indexDifferences } from "./gateways.ts";
 
 let world: CouchbaseWorld;
@@ -85,5 +86,53 @@ test("a failover that loses tails under load leaves no client on a dead branch",
     }
   }
   expect(losses).toBeGreaterThan(0);
+  expect(database.health()).toEqual([]);
+}, 120_000);
+
+test("with rollback mitigation no client is told of what a failover then loses", async () => {
+  await world.close();
+  world = await CouchbaseWorld.start({ vbuckets: 16, replicas: 1 });
+  const database = await world.gateway({}, { rollbackMitigation: true });
+  const { cluster } = world;
+  const live = new Client();
+  let lost = 0;
+  for (let round = 0; round < 4; round++) {
+    for (let n = 0; n < 60; n++) await save(database, `doc-${n % 40}`, round * 100 + n);
+    await world.stable(database);
+    await live.readAll(database);
+
+    const high = await world.store.feed.highSeqs();
+    const cut = [1, 5, 9];
+    cluster.replicate(cut, [0, 1]);
+    for (const vb of cut) {
+      cluster.disks.stop(1 - cluster.active[vb]!, vb, high[vb]!);
+    }
+    const asked = new Map(cluster.disks.asked);
+    const times = (vb: number) => (cluster.disks.asked.get(vb) ?? 0) - (asked.get(vb) ?? 0);
+    // Enough of them for each of the vbuckets to get some.
+    await Promise.all(
+      Array.from({ length: 80 }, (_, n) => save(database, `busy-${round}-${n}`, n)),
+    );
+    const tails = await world.store.feed.highSeqs();
+    await until("the disks are asked for the tails", () => cut.every((vb) => times(vb) >= 6));
+    const told = await live.readAll(database);
+    for (const vb of cut) {
+      lost += tails[vb]! - high[vb]!;
+      await loseTail(world.store, vb, high[vb]!);
+      const replica = cluster.replicas[vb]![0]!;
+      cluster.failOver(vb, replica);
+      cluster.disks.go(replica, vb);
+    }
+    for (const { id, changes } of told) {
+      expect(`${id} ${await existing(database, id, changes[0]!.rev)}`).toBe(`${id} true`);
+    }
+    expect(await indexDifferences(world, database, ["c0", "c1", "c2"])).toEqual([]);
+    await live.readAll(database);
+    for (const [id, rev] of live.revs) {
+      const [leaves] = await database.documents.leaves([id]);
+      expect(`${id} ${rev}`).toBe(`${id} ${leaves![0]!.rev}`);
+    }
+  }
+  expect(lost).toBeGreaterThan(20);
   expect(database.health()).toEqual([]);
 }, 120_000);

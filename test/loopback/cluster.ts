@@ -146,6 +146,12 @@ export class LoopbackCluster {
     this.#publish([vb]);
   }
 
+  /** Rebalance: `vbs` have their replicas at `nodes` from now on. */
+  replicate(vbs: Iterable<number>, nodes: readonly number[]): void {
+    for (const vb of vbs) this.replicas[vb] = nodes.filter((node) => node !== this.active[vb]);
+    this.#publish([]);
+  }
+
   #publish(moved: readonly number[]): void {
     this.revision++;
     for (const node of this.nodes) {
