@@ -346,5 +346,5 @@ export const breakages: readonly Breakage[] = [
   ...accessBreakages,
   ...clockBreakages,
   ...indexBreakages,
-];
   ...couchbaseBreakages,
+];
