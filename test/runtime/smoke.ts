@@ -4,6 +4,8 @@
 
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { readdirSync } from "node:fs";
+import { Browser, locationOf } from "../access/browser.ts";
+import { signingKey, TestProvider } from "../access/provider.ts";
 import { Clients, contentsOf } from "../harness/clients.ts";
 import { startTarget, type Target } from "../harness/target.ts";
 import { until } from "../harness/until.ts";
@@ -93,6 +95,47 @@ export function smoke(name: string, command: readonly string[]): void {
       const cookie = login.headers.get("set-cookie")?.split(";")[0] ?? "";
       expect(await statuses({ cookie })).toEqual([200, 403]);
       expect(await statuses({ cookie: `${cookie}x` })).toEqual([401, 401]);
+    });
+
+    test("logs users in by signed tokens of every kind, and at an OpenID provider", async () => {
+      const provider = await TestProvider.start();
+      try {
+        const algorithms = ["RS256", "PS256", "ES256", "ES384", "ES512", "EdDSA"];
+        const keys = await Promise.all(algorithms.map((alg) => signingKey(alg, alg)));
+        const { issuer, clientId, clientSecret } = provider;
+        const common = { register: true, channelsClaim: "channels" };
+        const corp = { issuer, clientId, clientSecret, ...common };
+        const redirectUri = `${target.url}/tokens/_oidc_callback`;
+        const publicKeys = keys.map(({ publicJwk }) => publicJwk);
+        const settings = {
+          tokens: [{ name: "t", issuer, audience: "smoke", keys: publicKeys, ...common }],
+          oidc: { providers: { corp: { ...corp, redirectUri } } },
+        };
+        const admin = `${target.adminUrl}/tokens`;
+        const made = await fetch(admin, { method: "PUT", body: JSON.stringify(settings) });
+        expect([made.status, await made.text()]).toEqual([201, expect.any(String)]);
+        await fetch(`${admin}/a`, { method: "PUT", body: JSON.stringify({ channels: ["a"] }) });
+        const read = async (bearer: string) => {
+          const headers = { authorization: `Bearer ${bearer}` };
+          return (await fetch(`${target.url}/tokens/a`, { headers })).status;
+        };
+        for (const key of keys) {
+          const claims = { aud: "smoke", sub: key.alg };
+          const seeing = await provider.sign({ ...claims, channels: ["a"] }, key);
+          expect([key.alg, await read(seeing)]).toEqual([key.alg, 200]);
+          expect(await read(`${seeing.slice(0, -8)}AAAAAAAA`)).toBe(401);
+        }
+        const browser = new Browser();
+        provider.user = { sub: "ann", channels: ["a"] };
+        const sent = await browser.open(`${target.url}/tokens/_oidc`);
+        const back = await browser.open(locationOf(sent));
+        const page = await browser.open(locationOf(back));
+        expect([page.status, page.text]).toEqual([200, expect.stringContaining("corp_ann")]);
+        expect((await browser.open(`${target.url}/tokens/a`)).status).toBe(200);
+        expect(await read(JSON.parse(page.text).id_token)).toBe(200);
+      } finally {
+        await provider.stop();
+      }
     });
 
     test("runs a slow sync function in a thread: others are answered meanwhile", async () => {
