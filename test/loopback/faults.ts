@@ -10,6 +10,8 @@ export class Faults {
   lostAnswers = 0;
   /** After this many bytes more, every connection is cut, in the middle of a frame if need be. */
   cutAfterBytes = Number.POSITIVE_INFINITY;
+  /** Opcodes that the user may not use. */
+  readonly forbidden = new Set<number>();
   /** New connections are refused. */
   refuseConnections = false;
 }

@@ -155,6 +155,7 @@ export class Session {
         return { value: Buffer.from("loopback") };
     }
     if (!this.#loggedIn) return { vbOrStatus: Status.accessError };
+    if (this.node.faults.forbidden.has(frame.opcode)) return { vbOrStatus: Status.accessError };
     if (frame.opcode === Opcode.selectBucket) return this.#select(frame);
     if (frame.opcode === Opcode.getClusterConfig) {
       const { cluster, index } = this.node;

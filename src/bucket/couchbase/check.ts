@@ -5,6 +5,7 @@ import { vbucketOf } from "../vbucket.ts";
 import { nodeName } from "./cluster/cluster-map.ts";
 import { readManifest } from "./cluster/collections.ts";
 import { Topology } from "./cluster/topology.ts";
+import type { KvConnection } from "./connection/kv-connection.ts";
 import { parseConnectionString } from "./connection-string.ts";
 import {
   type CouchbaseBucket,
@@ -12,7 +13,8 @@ import {
   connectorOf,
   openCouchbaseBucket,
 } from "./couchbase-bucket.ts";
-import { Feature, Opcode, Status } from "./wire/opcodes.ts";
+import { observeSeqnoRequest } from "./wire/observe-seqno.ts";
+import { Feature, nameOf, Opcode, Status } from "./wire/opcodes.ts";
 
 /** One thing that was tried. */
 export interface Finding {
@@ -56,6 +58,9 @@ export async function* checkCouchbase(options: CouchbaseBucketOptions): AsyncIte
     yield await tried("documents: attributes, macros, tombstones", () => documents(bucket));
     yield await tried("range scans", () => scans(bucket));
     yield await tried("the mutation feed (DCP)", () => feed(bucket));
+    if (options.rollbackMitigation) {
+      yield await tried("rollback mitigation", () => steps.persistence(bucket));
+    }
     yield await tried("latency", () => latency(bucket, options));
   } finally {
     await bucket.close();
@@ -116,6 +121,27 @@ class Checks {
     return NEEDED_FEATURES.map(([, name]) => name).join(", ");
   }
 
+  /** Whether each node says how much of the vbuckets that it has a copy of is on its disk. */
+  async persistence(bucket: CouchbaseBucket): Promise<string> {
+    const map = this.#topology?.map;
+    if (map === undefined || map.replicaCount === 0) {
+      return "the bucket has no replicas, so nothing is held back";
+    }
+    const logs = await bucket.feed.failoverLogs();
+    await this.#visit(async (_features, _version, name, connection) => {
+      const place = map.nodes.findIndex((node) => nodeName(node) === name);
+      const copies = (vb: number) => [map.active[vb], ...(map.replicas[vb] ?? [])];
+      const vb = logs.findIndex((_, vb) => copies(vb).includes(place));
+      if (vb < 0) return;
+      const vbuuid = logs[vb]?.[0]?.vbuuid ?? "0";
+      const answer = await connection.request(observeSeqnoRequest(vb, vbuuid));
+      if (answer.status === Status.success) return;
+      const status = nameOf(Status, answer.status);
+      throw new Error(`${name} does not tell what is on its disk: ${status}`);
+    });
+    return `${map.nodes.length} nodes tell what is on their disks`;
+  }
+
   async collections(): Promise<string> {
     const bucket = await this.open();
     const { names } = bucket;
@@ -130,7 +156,12 @@ class Checks {
   }
 
   async #visit(
-    look: (features: ReadonlySet<number>, version: string, name: string) => Promise<void>,
+    look: (
+      features: ReadonlySet<number>,
+      version: string,
+      name: string,
+      connection: KvConnection,
+    ) => Promise<void>,
   ): Promise<void> {
     const address = parseConnectionString(this.#options.connectionString);
     const connector = await connectorOf(this.#options, address, "tidegate check");
@@ -142,7 +173,7 @@ class Checks {
         const answer = await connection.request({ opcode: Opcode.version });
         const version = answer.status === Status.success ? answer.value.toString() : "no version";
         await readManifest(connection);
-        await look(features, version, nodeName(node));
+        await look(features, version, nodeName(node), connection);
       } finally {
         connection.close();
       }
