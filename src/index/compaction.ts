@@ -1,7 +1,8 @@
 // Compaction: rewrites documents that the stable clock has passed, so that a read costs by the size
 // of its answer and not of the history. Superseded entries and those of dead branches go, what
 // remains is sorted and compressed into one chunk. Replaced by CAS: what was appended meanwhile is
-// not lost.
+// not lost. In a channel the entry stays, too, with which a document came into it when it was there
+// last: so that who has lost the channel can be told what it had at any clock.
 //
 // Why a reader is right before, during and after it: an entry goes only when a newer one of the
 // same document in the same channel is in the stable clock. A reader of (S, T] whose T is before
@@ -27,6 +28,7 @@ import type { EntryTable, Range } from "./entry-codec.ts";
 import { Gathering } from "./gather.ts";
 import { Interval, type Stripe, stripesOf } from "./interval.ts";
 import * as limits from "./limits.ts";
+import { isPseudoChannel } from "./pseudo-channel.ts";
 import { type Rewriting, rewriteOf } from "./rewrite.ts";
 import type { Source, WantedEntries } from "./sources.ts";
 import { ALL_CHANNEL } from "./types.ts";
@@ -207,7 +209,7 @@ export class Compactor {
           vbTo: Math.min(stripe.vbTo, column.vbTo),
         };
         if (cut.vbFrom >= cut.vbTo) continue;
-        yield await this.#findSuperseded(source, interval, cut, superseded);
+        yield await this.#findSuperseded(source, interval, cut, pass);
       }
       const page = limits.REWRITE_PAGE_DOCUMENTS;
       for (let at = 0; at < wanted.length; at += page) {
@@ -221,7 +223,7 @@ export class Compactor {
     source: Source,
     interval: Interval,
     stripe: Stripe,
-    superseded: Map<number, Float64Array>,
+    { channel, superseded }: Pass,
   ): Promise<number> {
     const { documents, branches, time } = this.#context;
     const wanted = source.documents(stripe);
@@ -229,7 +231,9 @@ export class Compactor {
     for (const tables of await documents.fetch(wanted, { keep: false })) {
       if (tables) gathering.add(tables);
     }
-    for (const { vb, seqs } of gathering.superseded()) {
+    // The newest entry of a pseudo-channel tells the past by itself.
+    const withFirst = channel !== ALL_CHANNEL && !isPseudoChannel(channel);
+    for (const { vb, seqs } of gathering.superseded(withFirst)) {
       superseded.set(vb, seqs);
       await sleep(time, 0);
     }

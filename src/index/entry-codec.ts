@@ -229,6 +229,11 @@ export class EntryTable {
     return this.#reader.varint();
   }
 
+  /** Whether entry `index` says that its document left the channel. */
+  isRemoval(index: number): boolean {
+    return (this.#head[index]! & EntryFlag.removed) !== 0;
+  }
+
   /** The document id of entry `index`. */
   docId(index: number): string {
     this.#toIdentity(index);

@@ -14,6 +14,14 @@ interface Ordered {
   readonly indexOf: Uint32Array;
 }
 
+/** When a document was in a channel last, looked at from its end on. */
+interface Stay {
+  /** The oldest entry found of it, but for the newest of all; 0: none. */
+  first: number;
+  /** Whether its beginning was found, or is not looked for. */
+  ended: boolean;
+}
+
 /** The entries of an interval in the vbuckets of a stripe, found but not unpacked. */
 export class Gathering {
   readonly #interval: Interval;
@@ -61,11 +69,16 @@ export class Gathering {
     }
   }
 
-  /** The seqs of the entries that a newer one supersedes, vbucket by vbucket, each ascending. */
-  *superseded(): Generator<{ vb: number; seqs: Float64Array }> {
+  /**
+   * The seqs of the entries that a newer one supersedes, vbucket by vbucket, each ascending.
+   *
+   * @param withFirst whether the entry stays with which a document came into the channel when it was
+   *   there last: by it a reader who has lost the channel is told what it had
+   */
+  *superseded(withFirst = false): Generator<{ vb: number; seqs: Float64Array }> {
     for (const { vb, order, tableOf, indexOf } of this.#ordered()) {
       const seqs: number[] = [];
-      const seen = new Set<string>();
+      const stays = new Map<string, Stay>();
       let lastSeq = -1;
       for (let i = order.length - 1; i >= 0; i--) {
         const table = this.#tables[tableOf[order[i]!]!]!;
@@ -74,10 +87,18 @@ export class Gathering {
         if (seq === lastSeq || table.branch(index) !== this.#branches.owner(vb, seq)) continue;
         lastSeq = seq;
         const docId = table.docId(index);
-        if (seen.has(docId)) seqs.push(seq);
-        else seen.add(docId);
+        const stay = stays.get(docId);
+        if (stay === undefined) {
+          stays.set(docId, { first: 0, ended: !withFirst });
+        } else if (stay.ended || table.isRemoval(index)) {
+          stay.ended = true;
+          seqs.push(seq);
+        } else {
+          if (stay.first > 0) seqs.push(stay.first);
+          stay.first = seq;
+        }
       }
-      yield { vb, seqs: Float64Array.from(seqs.reverse()) };
+      yield { vb, seqs: Float64Array.from(seqs).sort() };
     }
   }
 

@@ -131,6 +131,35 @@ rigged("what is still seen by another channel is not revoked", async (rig) => {
   expect(ids(await all(feed))).toEqual(["a"]);
 });
 
+rigged(
+  "what was revoked is told after compaction, too, and nothing that came later",
+  async (rig) => {
+    await grant(rig, "user:u", ["A"]);
+    await fill(rig, "a", 5, ["A"]);
+    await put(rig, "left", { channels: ["A"] });
+    await rig.tick();
+    const first = await open(rig, { revocations: true });
+    expect(await all(first)).toHaveLength(6);
+    const since = (await first.read(false)).lastSeq;
+    first.close();
+    for (let i = 0; i < 3; i++)
+      for (let n = 0; n < 5; n++) await put(rig, `a${n}`, { channels: ["A"] });
+    await rig.tick();
+    await grant(rig, "user:u", []);
+    await rig.tick();
+    for (let n = 0; n < 5; n++) await put(rig, `a${n}`, { channels: ["A", "B"] });
+    await put(rig, "left", { channels: ["B"] });
+    await put(rig, "later", { channels: ["A"] });
+    await put(rig, "later", { channels: ["A", "B"] });
+    const { clock } = await rig.tick();
+    await rig.index.compact(clock, { documents: Number.POSITIVE_INFINITY, always: true });
+    expect(rig.index.stats().compaction_dropped).toBeGreaterThan(15);
+    const rows = await all(await open(rig, { revocations: true, since }));
+    expect(ids(rows)).toEqual(["a0", "a1", "a2", "a3", "a4", "left"]);
+    expect(rows.every((row) => row.revoked)).toBe(true);
+  },
+);
+
 rigged("who loses `*` keeps what its channels have", async (rig) => {
   await grant(rig, "user:u", ["*"]);
   await put(rig, "a", { channels: ["A"] });
