@@ -349,18 +349,23 @@ export class History {
     if (!couldHave) throw new Error(`${id} is revoked, and ${user} never saw it`);
   }
 
-  /** A revision comes again in a connection only when the reader had lost it meanwhile. */
+  /**
+   * A revision comes again in a connection only when the reader had lost it meanwhile, or when no
+   * single grant tells that it had not: who comes back sees a channel at two clocks by two grants,
+   * and what was in between is known to nobody any more.
+   */
   #checkRepeat(client: Client, connection: Connection, { id, rev, channels }: Version): void {
     const { user, asked } = client.reader;
     const before = connection.sent.get(`${id} ${rev}`);
     connection.sent.set(`${id} ${rev}`, this.#stage.ticks.length);
     if (before === undefined) return;
-    const lost = this.#stage.ticks.slice(before - 1).some(({ clock }) => {
-      const seen = this.#model.visible(user, clock);
-      if (asked === undefined && seen.has("*")) return false;
-      return !channels.some((name) => covers(seen, name) && (asked?.includes(name) ?? true));
-    });
-    if (!lost) throw new Error(`${id} ${rev} comes twice in one connection of ${user}`);
+    const first = this.#stage.ticks[before - 1] as Stable;
+    const held = this.#model.held(user, first.clock, this.#newest.clock);
+    if (asked === undefined && held.has("*")) {
+      throw new Error(`${id} ${rev} comes twice in one connection of ${user}`);
+    }
+    const had = channels.some((name) => covers(held, name) && (asked?.includes(name) ?? true));
+    if (had) throw new Error(`${id} ${rev} comes twice in one connection of ${user}`);
   }
 
   /** The reader has read everything: what it sees it has; what it does not see it was told. */

@@ -6,6 +6,7 @@ import { couchbaseBreakages } from "../couchbase/breakages.ts";
 import { indexBreakages } from "../index/breakages.ts";
 import { accessBreakages } from "../replication/breakages.ts";
 import type { Breakage } from "./breakage.ts";
+import { privateBreakages } from "./private.ts";
 
 /** A quick crash test is enough to notice what it is for. */
 const CRASH = { CRASH_KILLS: "12", CRASH_SEED: "7" };
@@ -339,6 +340,7 @@ export const breakages: readonly Breakage[] = [
   ...monotone,
   ...resumable,
   ...exact,
+  ...privateBreakages,
   ...fenced,
   ...branchSafe,
   ...durable,
