@@ -136,4 +136,12 @@ export const accessBreakages: readonly Breakage[] = [
     "    first = stripe.vbTo;",
     "    first += width;",
   ),
+  broken(
+    "1 Complete",
+    "compaction forgets with which entry a document came into a channel",
+    cases("what was revoked is told after compaction"),
+    "index/compaction.ts",
+    "gathering.superseded(withFirst)",
+    "gathering.superseded(withFirst && false)",
+  ),
 ];
