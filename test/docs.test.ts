@@ -22,9 +22,14 @@ import { freePort } from "./harness/target.ts";
 const root = new URL("..", import.meta.url).pathname;
 const pages = [
   "README.md",
-  ...["01-getting-started", "02-configuration", "04-inspect", "07-building", "08-access"].map(
-    (page) => `docs/${page}.md`,
-  ),
+  ...[
+    "01-getting-started",
+    "02-configuration",
+    "04-inspect",
+    "07-building",
+    "08-access",
+    "09-tokens",
+  ].map((page) => `docs/${page}.md`),
 ];
 
 interface Block {

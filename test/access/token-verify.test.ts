@@ -405,6 +405,7 @@ describe("keys at an issuer's address", () => {
       shifted.ms += 6000;
       warnings.length = 0;
       provider.instead.set("/keys", answer);
+      provider.instead.set("/moved", () => Response.json({ keys: [provider.keys[0]?.publicJwk] }));
       const error = await verifyToken(good, fresh, time).catch((thrown: unknown) => thrown);
       expect([what, error]).toEqual([what, expect.objectContaining({ code: "unavailable" })]);
       expect([what, await refusal(verifyToken(good, trusted, time))]).toEqual([what, undefined]);
@@ -427,7 +428,7 @@ describe("keys at an issuer's address", () => {
     ["an error", () => new Response("{}", { status: 500 })],
     ["no JSON", () => new Response("<html>")],
     ["no set", () => Response.json({})],
-    ["a redirect", () => Response.redirect(`${provider.issuer}/elsewhere`)],
+    ["a redirect", () => Response.redirect(`${provider.issuer}/moved`)],
     ["too much", () => Response.json({ keys: [], more: "x".repeat(300_000) })],
   ];
 
@@ -455,7 +456,8 @@ describe("keys at an issuer's address", () => {
     const said = await (await fetch(`${provider.issuer}${path}`)).json();
     for (const wrong of [
       { issuer: "https://evil.example" },
-      { jwks_uri: "http://keys.example/keys" },
+      // It is this machine, but it does not look so.
+      { jwks_uri: `${provider.issuer.replace("127.0.0.1", "0.0.0.0")}/keys` },
       { jwks_uri: undefined },
     ]) {
       provider.instead.set(path, () => Response.json({ ...said, ...wrong }));

@@ -7,6 +7,7 @@ import { indexBreakages } from "../index/breakages.ts";
 import { accessBreakages } from "../replication/breakages.ts";
 import type { Breakage } from "./breakage.ts";
 import { privateBreakages } from "./private.ts";
+import { tokenBreakages } from "./tokens.ts";
 
 /** A quick crash test is enough to notice what it is for. */
 const CRASH = { CRASH_KILLS: "12", CRASH_SEED: "7" };
@@ -341,6 +342,7 @@ export const breakages: readonly Breakage[] = [
   ...resumable,
   ...exact,
   ...privateBreakages,
+  ...tokenBreakages,
   ...fenced,
   ...branchSafe,
   ...durable,
