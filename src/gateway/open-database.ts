@@ -151,7 +151,7 @@ function makeController(
 }
 
 function makeChanges(
-  { bucket, index, live }: Making,
+  { bucket, index, live, time }: Making,
   documents: DocumentStoreHandle,
   controller: Controller,
 ): RunningChangesEngine {
@@ -163,6 +163,7 @@ function makeChanges(
     index,
     documents,
     channelHash,
+    time,
     eager: () => live.current.changes.mode === "eager",
   });
 }

@@ -10,6 +10,7 @@ import type { Stable } from "../clock/tick.ts";
 import type { LookupMap, StableClock } from "../controller/ports.ts";
 import type { Actor, DocumentStore } from "../documents/types.ts";
 import { EntryFlag, type IndexMutation, type IndexReader } from "../index/types.ts";
+import type { Time } from "../runtime/time.ts";
 import { Audiences } from "./audience.ts";
 import { DescendingFeed } from "./descending.ts";
 import { EagerRows } from "./eager.ts";
@@ -32,6 +33,7 @@ export interface ChangesEngineOptions {
   readonly documents: DocumentStore;
   /** The 32-bit hash of a channel's name, as the index's records carry it. */
   readonly channelHash: (channel: string) => number;
+  readonly time: Time;
   /** Whether feeds that do not say are eager. */
   readonly eager?: () => boolean;
 }

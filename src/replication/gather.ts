@@ -2,6 +2,8 @@
 // into memory, where one stream for each channel would not. Gives what `merge.ts` gives.
 
 import type { Entry } from "../index/types.ts";
+import type { Time } from "../runtime/time.ts";
+import { Breath } from "./breath.ts";
 import { GATHERED_AT_ONCE, MAX_GATHERED_ENTRIES } from "./limits.ts";
 import { type Change, MergeWindow, type ReadingKind } from "./merge.ts";
 
@@ -29,13 +31,14 @@ export async function* gatherChannels(
   inputs: readonly StripedChannel[],
   vbFrom: number,
   vbuckets: number,
+  time: Time,
   mostHeld = MAX_GATHERED_ENTRIES,
 ): AsyncGenerator<readonly Change[]> {
   let width = vbuckets;
   for (let first = vbFrom; first < vbuckets; ) {
     const stripe = new Stripe(first, Math.min(vbuckets, first + width), mostHeld);
-    await stripe.gather(inputs);
-    yield* merged(stripe.ordered());
+    await stripe.gather(inputs, new Breath(time));
+    yield* stripe.merged();
     width = 2 * (stripe.vbTo - first);
     first = stripe.vbTo;
   }
@@ -46,7 +49,9 @@ class Stripe {
   readonly #vbFrom: number;
   #vbTo: number;
   readonly #most: number;
-  #held: Held[] = [];
+  /** By vbucket, from `#vbFrom` on; not yet in order of seq. */
+  readonly #held: Held[][] = [];
+  #count = 0;
 
   constructor(vbFrom: number, vbTo: number, most: number) {
     this.#vbFrom = vbFrom;
@@ -58,10 +63,13 @@ class Stripe {
     return this.#vbTo;
   }
 
-  async gather(inputs: readonly StripedChannel[]): Promise<void> {
+  async gather(inputs: readonly StripedChannel[], breath: Breath): Promise<void> {
     const waiting = inputs[Symbol.iterator]();
     const reader = async () => {
-      for (const input of waiting) await this.#read(input);
+      for (const input of waiting) {
+        await this.#read(input);
+        await breath.take();
+      }
     };
     await Promise.all(Array.from({ length: Math.min(GATHERED_AT_ONCE, inputs.length) }, reader));
   }
@@ -70,39 +78,44 @@ class Stripe {
     for await (const batch of input.read(this.#vbFrom, this.#vbTo)) {
       for (const entry of batch) {
         if (entry.vb >= this.#vbTo) return;
-        this.#held.push({ entry, input });
+        const at = entry.vb - this.#vbFrom;
+        const held = this.#held[at];
+        if (held) held.push({ entry, input });
+        else this.#held[at] = [{ entry, input }];
+        this.#count++;
       }
       this.#shrink();
     }
   }
 
   #shrink(): void {
-    while (this.#held.length > this.#most && this.#vbTo - this.#vbFrom > 1) {
-      this.#vbTo = this.#vbFrom + Math.ceil((this.#vbTo - this.#vbFrom) / 2);
-      this.#held = this.#held.filter(({ entry }) => entry.vb < this.#vbTo);
+    while (this.#count > this.#most && this.#vbTo - this.#vbFrom > 1) {
+      const width = Math.ceil((this.#vbTo - this.#vbFrom) / 2);
+      for (const held of this.#held.splice(width)) this.#count -= held?.length ?? 0;
+      this.#vbTo = this.#vbFrom + width;
     }
   }
 
-  /** What was gathered, in `(vb, seq)` order. */
-  ordered(): Held[] {
-    return this.#held.sort((a, b) => a.entry.vb - b.entry.vb || a.entry.seq - b.entry.seq);
-  }
-}
-
-function* merged(held: readonly Held[]): Generator<readonly Change[]> {
-  let window = new MergeWindow();
-  let ready: Change[] = [];
-  for (const { entry, input } of held) {
-    if (!window.takes(entry)) {
-      ready = window.appendTo(ready);
-      window = new MergeWindow();
-      if (ready.length >= GATHERED_BATCH) {
-        yield ready;
-        ready = [];
+  /** The changes of what was gathered. */
+  *merged(): Generator<readonly Change[]> {
+    let ready: Change[] = [];
+    for (const [at, held] of this.#held.entries()) {
+      if (held === undefined) continue;
+      held.sort((one, other) => one.entry.seq - other.entry.seq);
+      let window = new MergeWindow();
+      for (const { entry, input } of held) {
+        if (!window.takes(entry)) {
+          ready = window.appendTo(ready);
+          window = new MergeWindow();
+        }
+        window.add(entry, input.channel, input.kind);
       }
+      ready = window.appendTo(ready);
+      this.#held[at] = [];
+      if (ready.length < GATHERED_BATCH) continue;
+      yield ready;
+      ready = [];
     }
-    window.add(entry, input.channel, input.kind);
+    if (ready.length > 0) yield ready;
   }
-  ready = window.appendTo(ready);
-  if (ready.length > 0) yield ready;
 }

@@ -47,3 +47,6 @@ export const MAX_RECENT_TICKS = 512;
 
 /** The most hashes of changed channels remembered of all those ticks. */
 export const MAX_RECENT_HASHES = 100_000;
+
+/** Gathering keeps the event loop busy for about so long at a time, in milliseconds. */
+export const MAX_BUSY_MS = 5;

@@ -7,6 +7,7 @@ import type { Clock } from "../clock/tick.ts";
 import type { TickListener } from "../controller/ports.ts";
 import type { DocumentStore, Winner } from "../documents/types.ts";
 import { ALL_CHANNEL, type Entry, type IndexReader } from "../index/types.ts";
+import type { Time } from "../runtime/time.ts";
 import { gatherChannels } from "./gather.ts";
 import { MAX_CHECKED_DOCUMENTS, MAX_MERGED_STREAMS } from "./limits.ts";
 import { type Change, mergeChannels, type ReadingKind } from "./merge.ts";
@@ -19,6 +20,7 @@ export interface PlanSources {
   readonly documents: Pick<DocumentStore, "winners">;
   readonly channelHash: (channel: string) => number;
   readonly vbuckets: number;
+  readonly time: Time;
 }
 
 /** Where in the interval to read. */
@@ -85,7 +87,7 @@ function readingsOf(
 }
 
 function readAll(
-  { index, vbuckets }: PlanSources,
+  { index, vbuckets, time }: PlanSources,
   readings: readonly Reading[],
   { start, vbuckets: wanted }: Where,
 ): AsyncIterable<readonly Change[]> {
@@ -107,7 +109,7 @@ function readAll(
       return index.read(reading.channel, reading.from, to, start);
     },
   }));
-  return gatherChannels(striped, start?.vb ?? 0, vbuckets);
+  return gatherChannels(striped, start?.vb ?? 0, vbuckets, time);
 }
 
 /** The ends of readings in a stripe of vbuckets: many channels are read between the same clocks. */

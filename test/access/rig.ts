@@ -53,6 +53,8 @@ const syncFunction: SyncFunction = {
 export interface RigOptions {
   readonly vbuckets?: number;
   readonly branches?: Branches;
+  /** Whether the index keeps nothing in memory: what it does not find stored is gone. */
+  readonly forgetful?: boolean;
   /** The weight of the grant tables kept. */
   readonly maxWeight?: number;
   /** Stands between the access and the index. */
@@ -131,7 +133,13 @@ export class Rig implements RigParts, Stage {
     const log = silentLog;
     const shared = { time, random: systemRandom, log };
     const bucket = await openEmbeddedBucket({ directory, name: "test", vbuckets, ...shared });
-    const index = await openIndex({ collection: bucket.index, vbuckets, time, log });
+    const index = await openIndex({
+      collection: bucket.index,
+      vbuckets,
+      time,
+      log,
+      ...(options.forgetful && { tailEntries: 1, cacheBytes: 0 }),
+    });
     const stable = new StableHead({ tick: TICK_ZERO, clock: zeroClock(vbuckets) }, (error) => {
       throw error;
     });
@@ -160,7 +168,7 @@ export class Rig implements RigParts, Stage {
       vbuckets,
       ...(maxWeight === undefined ? {} : { maxWeight }),
     });
-    const parts = { vbuckets, stable, lookup, branches, documents, channelHash };
+    const parts = { vbuckets, stable, lookup, branches, documents, channelHash, time };
     const read = options.watchChanges?.(index) ?? index;
     const changes = createChangesEngine({ ...parts, index: read });
     making.changes = changes;

@@ -158,6 +158,7 @@ rigged(
     expect(ids(rows)).toEqual(["a0", "a1", "a2", "a3", "a4", "left"]);
     expect(rows.every((row) => row.revoked)).toBe(true);
   },
+  { forgetful: true },
 );
 
 rigged("who loses `*` keeps what its channels have", async (rig) => {

@@ -5,7 +5,7 @@ import type { Breakage } from "../breakages/breakage.ts";
 const MODEL = {
   test: "test/access/model.test.ts",
   fails: "histories give what the model gives",
-  env: { ACCESS_HISTORIES: "4000" },
+  env: { ACCESS_HISTORIES: "3000" },
 } as const;
 
 const cases = (fails: string) => ({ test: "test/replication/access.test.ts", fails });

@@ -63,6 +63,7 @@ test("a feed whose index fails in the middle goes on where it was, and misses no
       index: flaky,
       documents,
       channelHash,
+      time: b.time,
     });
     const feed = await b.run(engine.open(ADMIN, { since: "0" }));
     const ids: string[] = [];

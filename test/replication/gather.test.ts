@@ -5,8 +5,10 @@ import fc from "fast-check";
 import { type Entry, EntryFlag } from "../../src/index/types.ts";
 import { gatherChannels, type StripedChannel } from "../../src/replication/gather.ts";
 import { type Change, mergeChannels, type ReadingKind } from "../../src/replication/merge.ts";
+import { systemTime } from "../../src/runtime/time.ts";
 
 const VBUCKETS = 8;
+const TIME = systemTime(false);
 const KINDS: readonly ReadingKind[] = ["new", "backfill", "left", "revoked", "dropped"];
 
 /** Which documents are in a channel, and which have left it. */
@@ -65,7 +67,9 @@ test("gathering gives what merging gives, for any channels and any bound", async
           batches: input.read(first, VBUCKETS),
         }));
         const expected = await gathered(mergeChannels(streams));
-        expect(await gathered(gatherChannels(inputs, first, VBUCKETS, most))).toEqual(expected);
+        expect(await gathered(gatherChannels(inputs, first, VBUCKETS, TIME, most))).toEqual(
+          expected,
+        );
       },
     ),
     { numRuns: 500 },
@@ -92,11 +96,32 @@ test("no more is held than fits, unless one vbucket has more", async () => {
   });
   let count = 0;
   let largest = 0;
-  for await (const batch of gatherChannels(inputs, 0, VBUCKETS, 2100)) {
+  for await (const batch of gatherChannels(inputs, 0, VBUCKETS, TIME, 2100)) {
     count += batch.length;
     largest = Math.max(largest, batch.length);
   }
   expect(count).toBe(20 * VBUCKETS * perVbucket);
   expect(largest).toBeLessThanOrEqual(2100);
   expect(widest).toBe(VBUCKETS);
+});
+
+test("the event loop turns while very many channels are gathered", async () => {
+  const inputs = Array.from(
+    { length: 3000 },
+    (_, n): StripedChannel => ({
+      channel: `c${n}`,
+      kind: "new",
+      async *read() {
+        // What an index read costs: work without any wait.
+        const until = performance.now() + 0.1;
+        while (performance.now() < until);
+        yield [];
+      },
+    }),
+  );
+  let turns = 0;
+  const turning = setInterval(() => turns++, 1);
+  for await (const batch of gatherChannels(inputs, 0, VBUCKETS, TIME)) expect(batch).toEqual([]);
+  clearInterval(turning);
+  expect(turns).toBeGreaterThan(10);
 });
