@@ -94,7 +94,7 @@ export class StableFeed implements ChangesFeed, Listener {
 
   async #read(wait: boolean, signal?: AbortSignal): Promise<ChangesBatch> {
     while (!this.#closed && this.#left > 0) {
-      await this.#advance(wait);
+      await this.#advance();
       const rows = this.#interval === undefined ? [] : await this.#next(this.#interval, signal);
       const caughtUp = this.#caughtUp();
       if (rows.length === 0 && caughtUp && this.#eager?.waiting) {
@@ -109,13 +109,13 @@ export class StableFeed implements ChangesFeed, Listener {
   }
 
   /** Begins the next interval when none is under way, and there is a newer tick. */
-  async #advance(wait: boolean): Promise<void> {
+  async #advance(): Promise<void> {
     if (this.#interval !== undefined) return;
     await this.#clamp();
     // The access has everything of this head then, if not more.
     const head = this.#source.head();
     await this.#access.refresh();
-    if (wait || this.#eager) this.#join();
+    if (this.#eager) this.#join();
     const within = this.#within;
     this.#within = undefined;
     if (within) this.#begin(within.to, { vb: within.vb, seq: within.seq }, head);
@@ -123,12 +123,13 @@ export class StableFeed implements ChangesFeed, Listener {
   }
 
   /** Joins those who look at the channels that this reader sees now. */
-  #join(): void {
+  #join(): Audience | undefined {
     const channels = this.#source.reach.now();
     this.#eager?.see(channels);
-    if (this.#closed || this.#audience?.channels === channels) return;
+    if (this.#closed || this.#audience?.channels === channels) return this.#audience;
     if (this.#audience) this.#source.leave(this.#audience, this.#listener);
     this.#audience = this.#source.join(channels, this.#listener);
+    return this.#audience;
   }
 
   /** Rows beyond the stable clock; undefined when there are none. */
@@ -297,10 +298,10 @@ export class StableFeed implements ChangesFeed, Listener {
   /** Waits for a tick that may concern this feed, for `signal`, or for the feed's end. */
   async #wait(signal: AbortSignal | undefined): Promise<void> {
     const { watch, unwatch, head } = this.#source;
-    const audience = this.#audience;
-    assert(audience !== undefined, "who waits has joined an audience");
-    // A tick may have come since it was looked for.
+    // A tick may have come since it was looked for; the access has everything of the last one.
     if (head().tick > this.#from.tick) return;
+    const audience = this.#join();
+    if (audience === undefined) return;
     const others = this.#access.watched();
     await new Promise<void>((resolve) => {
       const awake = (before: Stable) => {

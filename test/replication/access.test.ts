@@ -66,6 +66,11 @@ async function all(feed: ChangesFeed): Promise<AccessRow[]> {
   }
 }
 
+/** An id that begins with `name` and lies in vbucket `vb`. */
+function idIn(rig: Rig, vb: number, name: string): string {
+  for (let i = 0; ; i++) if (vbucketOf(name + i, rig.vbuckets) === vb) return name + i;
+}
+
 const ids = (rows: readonly AccessRow[]) => rows.map(({ id }) => id).toSorted();
 
 rigged("a grant wakes a waiting feed, which then has the channel's past", async (rig) => {
@@ -85,6 +90,29 @@ rigged("a grant wakes a waiting feed, which then has the channel's past", async 
   await reading;
   expect(rows).toHaveLength(3);
 });
+
+rigged(
+  "who waits in the middle of an interval of which nothing more is wanted is woken",
+  async (rig) => {
+    await grant(rig, "user:u", ["A"]);
+    const early = Array.from({ length: 5000 }, (_, i) => `d${i}`).filter(
+      (id) => vbucketOf(id, rig.vbuckets) < 3,
+    );
+    const wanted = early.slice(0, 1000).map((_id) => ({ ...documentOf({ channels: ["A"] }), _id }));
+    await rig.documents.bulk(ADMIN, wanted);
+    const gone = idIn(rig, 3, "gone");
+    const rev = await put(rig, gone, { channels: ["A"] });
+    const deletion = documentOf({ channels: ["A"] }, { _rev: rev, _deleted: true });
+    await rig.documents.put(ADMIN, gone, deletion);
+    await rig.tick();
+    const feed = await open(rig, { activeOnly: true });
+    expect(await batch(feed)).toHaveLength(1000);
+    const reading = feed.read(true);
+    await put(rig, "more", { channels: ["A"] });
+    await rig.tick();
+    expect((await reading).rows).toHaveLength(1);
+  },
+);
 
 rigged("a role's grant wakes the feeds of who has it", async (rig) => {
   await grant(rig, "user:u", [], ["r"]);
@@ -241,11 +269,6 @@ rigged(
   },
   { vbuckets: 8 },
 );
-
-/** An id that begins with `name` and lies in vbucket `vb`. */
-function idIn(rig: Rig, vb: number, name: string): string {
-  for (let i = 0; ; i++) if (vbucketOf(name + i, rig.vbuckets) === vb) return name + i;
-}
 
 /** A page of one row of who sees A and B, where `a` comes before `b`; the channel A is lost then. */
 async function lostInAPage(rig: Rig, rest: readonly (readonly [vb: number, channel: string])[]) {
