@@ -129,8 +129,8 @@ interface Connection {
   /** The channels that are sent of the interval. */
   sends: ReadonlySet<string>;
   left: number;
-  /** What was sent: document and revision, and the number of ticks then. */
-  readonly sent: Map<string, number>;
+  /** What was sent: document and revision, and the end of the interval that it was in. */
+  readonly sent: Map<string, Stable>;
 }
 
 /** What a reader has, over all its connections. */
@@ -242,9 +242,10 @@ export class History {
     // A batch may end early, but not before its first row.
     const most = rows.length === 0 ? expected.length : rows.length;
     expect(rows.map(shown)).toEqual(expected.slice(0, most).map(shownExpected));
+    const to = connection.within?.to ?? connection.from;
     this.#move(connection, batch.lastSeq, rows.length);
     client.since = batch.lastSeq;
-    for (const row of rows) this.#take(client, connection, row);
+    for (const row of rows) this.#take(client, connection, to, row);
     if (leaves || batch.done) {
       connection.feed.close();
       client.connection = undefined;
@@ -267,7 +268,7 @@ export class History {
     );
     const position = parseSequence(client.since);
     const tick = (wanted: number) => this.#stage.ticks.find((one) => one.tick === wanted) as Stable;
-    const sent = new Map<string, number>();
+    const sent = new Map<string, Stable>();
     const left = limit ?? Number.POSITIVE_INFINITY;
     const common = { feed, has: undefined, sends: new Set<string>(), left, sent };
     if (position.kind === "tick") {
@@ -319,7 +320,7 @@ export class History {
   }
 
   /** Takes a row as a client does, and looks whether it may be there. */
-  #take(client: Client, connection: Connection, row: Row): void {
+  #take(client: Client, connection: Connection, to: Stable, row: Row): void {
     const rev = row.changes[0]?.rev ?? "";
     const versions = this.#model.versions.get(row.id) ?? [];
     const version = versions.find((one) => one.rev === rev) as Version;
@@ -327,7 +328,7 @@ export class History {
       const seen = this.#model.visible(client.reader.user, this.#newest.clock);
       const isSeen = seen.has("*") || version.channels.some((name) => seen.has(name));
       if (!isSeen) throw new Error(`${row.id} ${rev} leaks to ${client.reader.user}`);
-      this.#checkRepeat(client, connection, version);
+      this.#checkRepeat(client, connection, to, version);
     }
     if (row.revoked && !client.ever.has(row.id)) this.#checkSeenOnce(client, row.id);
     if (row.removed === undefined && !row.deleted) {
@@ -354,18 +355,19 @@ export class History {
    * single grant tells that it had not: who comes back sees a channel at two clocks by two grants,
    * and what was in between is known to nobody any more.
    */
-  #checkRepeat(client: Client, connection: Connection, { id, rev, channels }: Version): void {
-    const { user, asked } = client.reader;
-    const before = connection.sent.get(`${id} ${rev}`);
-    connection.sent.set(`${id} ${rev}`, this.#stage.ticks.length);
+  #checkRepeat(
+    { reader: { user, asked } }: Client,
+    { sent }: Connection,
+    to: Stable,
+    { id, rev, channels }: Version,
+  ): void {
+    const before = sent.get(`${id} ${rev}`);
+    sent.set(`${id} ${rev}`, to);
     if (before === undefined) return;
-    const first = this.#stage.ticks[before - 1] as Stable;
-    const held = this.#model.held(user, first.clock, this.#newest.clock);
-    if (asked === undefined && held.has("*")) {
-      throw new Error(`${id} ${rev} comes twice in one connection of ${user}`);
-    }
+    const held = this.#model.held(user, before.clock, this.#newest.clock);
+    const hadAll = asked === undefined && held.has("*");
     const had = channels.some((name) => covers(held, name) && (asked?.includes(name) ?? true));
-    if (had) throw new Error(`${id} ${rev} comes twice in one connection of ${user}`);
+    if (hadAll || had) throw new Error(`${id} ${rev} comes twice in one connection of ${user}`);
   }
 
   /** The reader has read everything: what it sees it has; what it does not see it was told. */
