@@ -151,6 +151,17 @@ describe("a token is refused", () => {
     expect(await refusal(verify(forged.join("."), trusting()))).toMatch(/signature/);
   });
 
+  test("that differs from one that is good in any letter of what is signed", async () => {
+    const token = await sign(good());
+    const issuers = issuersOf(trusting());
+    for (let at = 0; at < token.lastIndexOf("."); at++) {
+      const letter = token[at] === "A" ? "B" : "A";
+      const changed = token.slice(0, at) + letter + token.slice(at + 1);
+      const refused = await refusal(verifyToken(changed, issuers, systemTime()));
+      expect([at, refused]).toEqual([at, expect.any(String)]);
+    }
+  });
+
   test("without a signature, however alg=none is written", async () => {
     for (const alg of ["none", "None", "NONE", "nOnE", "", undefined]) {
       for (const signature of ["", "x"]) {

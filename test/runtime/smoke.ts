@@ -131,6 +131,7 @@ export function smoke(name: string, command: readonly string[]): void {
         const back = await browser.open(locationOf(sent));
         const page = await browser.open(locationOf(back));
         expect([page.status, page.text]).toEqual([200, expect.stringContaining("corp_ann")]);
+        expect([...browser.cookies.keys()]).toEqual(["TidegateSession"]);
         expect((await browser.open(`${target.url}/tokens/a`)).status).toBe(200);
         expect(await read(JSON.parse(page.text).id_token)).toBe(200);
       } finally {

@@ -64,8 +64,11 @@ export class TokenLogins {
       if (known) return await this.#userOf(known);
       const verified = await verifyToken(token, this.#issuers, time);
       const subject = subjectOf(verified);
+      const login = await this.#userOf(subject);
       this.#known.add(token, verified, subject);
-      return await this.#userOf(subject);
+      const ud = { user: login.user.name, address };
+      audit.write("login", { database, via: "token", ud });
+      return login;
     } catch (error) {
       if (!(error instanceof TokenRejected)) throw error;
       const reason = error.message;
@@ -96,7 +99,7 @@ export class TokenLogins {
     grants: TokenGrants | undefined,
     register: boolean,
   ): Promise<Stored<UserRecord> | undefined> {
-    const { principals } = this.#options;
+    const { principals, audit, database } = this.#options;
     const change = (now: UserRecord | undefined) =>
       nextUser(name, now, grants, register, () => principals.newEpoch());
     // What is stored already may not count yet: a change is done when it does.
@@ -109,7 +112,10 @@ export class TokenLogins {
     const settled = changing.catch(() => {});
     this.#changes.set(name, settled);
     try {
-      return (await changing)?.now ?? (await principals.user(name));
+      const changed = await changing;
+      if (!changed) return await principals.user(name);
+      audit.write("user_changed", { database, via: "token", ud: { user: name } });
+      return changed.now;
     } finally {
       if (this.#changes.get(name) === settled) this.#changes.delete(name);
     }

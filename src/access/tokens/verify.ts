@@ -62,7 +62,8 @@ export async function verifyToken(
     if (found.length === 0) throw new TokenRejected("no key of its issuer fits it");
     const tryAll = async (some: typeof found) => {
       for (const key of some.slice(0, MAX_KEYS_TRIED)) {
-        const imported = await key.import(algorithm);
+        const imported = await usable(key, algorithm);
+        if (imported === undefined) continue;
         looked.at = true;
         const verified = await tryKey(token, imported, said, time);
         if (verified) return { ...verified, signedBy: { algorithm, kid, key } };
@@ -71,10 +72,20 @@ export async function verifyToken(
     const verified =
       (await tryAll(found)) ?? (await tryAll(await keys.others(algorithm, kid, found)));
     if (verified) return verified;
-    throw new TokenRejected("its signature is wrong");
+    throw new TokenRejected("its signature is wrong, or its key cannot be used");
   } catch (error) {
     if (!looked.at) await verifyInVain(token);
     throw error;
+  }
+}
+
+/** Undefined: this runtime cannot use the key, though it looks right. */
+async function usable(key: VerificationKey, algorithm: Algorithm) {
+  try {
+    return await key.import(algorithm);
+  } catch {
+    // The issuer's fault: its tokens are refused as those of a key that is not there.
+    return undefined;
   }
 }
 

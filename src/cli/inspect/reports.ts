@@ -7,6 +7,7 @@ import { vbucketOf } from "../../bucket/vbucket.ts";
 import { inspectClock, inspectPosition, inspectTick, inspectTicks } from "../../clock/inspect.ts";
 import { parseSequence } from "../../clock/sequence.ts";
 import type { Tick } from "../../clock/tick.ts";
+import { withoutSecrets } from "../../config/secrets.ts";
 import { describeMutation } from "../../documents/describe.ts";
 import { classify } from "../../documents/load.ts";
 import { SYNC_ATTRIBUTE } from "../../documents/sync-codec.ts";
@@ -40,7 +41,7 @@ export async function reportDatabase({ bucket, settings, store, ticks, name }: O
     notYetStable: behind,
     newestTickKept: ticks.newest() ? inspectTick((ticks.newest() as { tick: Tick }).tick) : null,
     owner: cluster ? ownerOf(cluster.record) : null,
-    settings: JSON.parse(JSON.stringify(settings)) as Json,
+    settings: JSON.parse(JSON.stringify(withoutSecrets(settings))) as Json,
   };
   return report;
 }
