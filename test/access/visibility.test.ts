@@ -133,6 +133,42 @@ rigged(
   { watchIndex: counting(reads) },
 );
 
+const entriesRead = { count: 0 };
+rigged(
+  "a principal of very many grants is not read again and again while they come",
+  async (rig) => {
+    const grants = async (from: number, count: number) => {
+      const documents = Array.from({ length: count }, (_, i) => ({
+        ...documentOf({ access: [["role:all", [`c${from + i}`]]] }),
+        _id: `d${from + i}`,
+      }));
+      await rig.documents.bulk(ADMIN, documents);
+      await rig.tick();
+    };
+    await grant(rig, "user:u", [], ["all"]);
+    await grants(0, 1000);
+    const access = await rig.access.user("u");
+    expect(access.now().size).toBe(1001);
+    entriesRead.count = 0;
+    for (let i = 0; i < 5; i++) {
+      await grants(1000 + 300 * i, 300);
+      await access.refresh();
+    }
+    expect(access.now().size).toBe(2501);
+    expect(entriesRead.count).toBe(1500);
+  },
+  {
+    watchIndex: (index) => ({
+      async *read(channel, from, to, start) {
+        for await (const batch of index.read(channel, from, to, start)) {
+          entriesRead.count += batch.length;
+          yield batch;
+        }
+      },
+    }),
+  },
+);
+
 rigged(
   "tables that do not fit into memory are read again, and nobody sees by an old one",
   async (rig) => {

@@ -14,3 +14,6 @@ export const MAX_REMEMBERED_CLOCKS = 4;
 
 /** A clock serves as the end of what was read for ticks (milliseconds) up to this much newer. */
 export const MILESTONE_TICKS = 60_000;
+
+/** A table that took more entries than this at once keeps a clock of its own in place of a shared one. */
+export const MAX_READ_AGAIN = 200;

@@ -10,7 +10,7 @@ import { channelHash } from "../../index/shape.ts";
 import type { IndexReader } from "../../index/types.ts";
 import type { Access } from "../types.ts";
 import { GrantTable } from "./grant-table.ts";
-import { MAX_TABLES_WEIGHT, MILESTONE_TICKS, TABLE_WEIGHT } from "./limits.ts";
+import { MAX_READ_AGAIN, MAX_TABLES_WEIGHT, MILESTONE_TICKS, TABLE_WEIGHT } from "./limits.ts";
 
 /** What the tables are made of. */
 export interface TableSources {
@@ -96,11 +96,14 @@ export class CachedTable {
       const goesOn = this.#known !== undefined && version === this.#branchesVersion;
       const from = goesOn && this.#known ? this.#known : zeroClock(vbuckets);
       const grants = goesOn ? this.#grants : new GrantTable();
+      let entries = 0;
       for await (const batch of index.read(this.channel, from, to)) {
         for (const entry of batch) grants.add(entry);
+        entries += batch.length;
       }
       this.#grants = grants;
-      this.#known = milestone;
+      // What is much is not read again for the sake of a clock.
+      this.#known = entries > MAX_READ_AGAIN ? to : milestone;
       this.#branchesVersion = version;
     } catch (error) {
       this.#marked = true;
