@@ -6,6 +6,7 @@ import type { KeyRange } from "../bucket/bucket.ts";
 import { PageSize } from "./bulk-get.ts";
 import type { StoreContext } from "./context.ts";
 import { isDocumentKey } from "./document-id.ts";
+import { READ_PAGE_BYTES } from "./limits.ts";
 import type { Version } from "./load.ts";
 import { type Loaded, loadMany, ownVersion } from "./load-own.ts";
 import { withVersion } from "./read.ts";
@@ -36,6 +37,31 @@ export function allDocs(
   return all ? rangeRows(reader) : visibleRows(reader);
 }
 
+/** Rows that are given together: as many as there are, or until they are large. */
+class Page {
+  #rows: string[] = [];
+  #chars = 0;
+
+  get length(): number {
+    return this.#rows.length;
+  }
+
+  /** Adds a row; true: there are enough. */
+  add(row: string): boolean {
+    this.#rows.push(row);
+    this.#chars += row.length;
+    return this.#chars >= READ_PAGE_BYTES;
+  }
+
+  /** The rows; none are left. */
+  taken(): string[] {
+    const rows = this.#rows;
+    this.#rows = [];
+    this.#chars = 0;
+    return rows;
+  }
+}
+
 function rangeOf(options: AllDocsOptions): KeyRange {
   return {
     ...(options.startKey !== undefined && { from: options.startKey }),
@@ -53,7 +79,7 @@ async function* rangeRows(reader: Reader): AsyncGenerator<string[]> {
   if (left <= 0) return;
   const withBody = options.includeDocs ?? false;
   for await (const page of ctx.bucket.documents.scan(rangeOf(options), { withBody })) {
-    const rows: string[] = [];
+    const rows = new Page();
     for (const item of page) {
       if (left <= 0) break;
       if (!isDocumentKey(item.key)) continue;
@@ -64,10 +90,10 @@ async function* rangeRows(reader: Reader): AsyncGenerator<string[]> {
         skip--;
         continue;
       }
-      rows.push(await rowOf(reader, item.key, version));
       left--;
+      if (rows.add(await rowOf(reader, item.key, version))) yield rows.taken();
     }
-    if (rows.length > 0) yield rows;
+    if (rows.length > 0) yield rows.taken();
     if (left <= 0) return;
   }
 }
@@ -132,13 +158,14 @@ async function* pagesOf(
     const versions = await loadMany(ctx, unique, options.includeDocs ?? false);
     pages.learn(versions);
     const byId = new Map(unique.map((id, i) => [id, shownTo(access, versions[i])]));
-    const rows: string[] = [];
+    const rows = new Page();
     for (const key of page) {
       const version = byId.get(key);
       const live = version !== undefined && !isDeleted(version);
-      if (everyKey || live) rows.push(await rowOf(reader, key, version));
+      if (!everyKey && !live) continue;
+      if (rows.add(await rowOf(reader, key, version))) yield rows.taken();
     }
-    yield rows;
+    yield rows.taken();
   }
 }
 

@@ -7,7 +7,11 @@ import { createHash } from "node:crypto";
 import { TidegateError } from "../base/errors.ts";
 import type { Json, JsonObject } from "../base/json.ts";
 import type { DocumentLimits } from "./limits.ts";
-import { MAX_ATTACHMENT_NAME_BYTES, MAX_ATTACHMENTS } from "./limits.ts";
+import {
+  MAX_ATTACHMENT_NAME_BYTES,
+  MAX_ATTACHMENTS,
+  MAX_REVISION_ATTACHMENT_BYTES,
+} from "./limits.ts";
 import type { StoredAttachment } from "./sync-metadata.ts";
 
 /** An attachment of a new revision. With `data`: its bytes are to be stored, `item` comes then. */
@@ -141,7 +145,7 @@ export function dataInput(
  * @param generation the new revision's
  * @param readStale reads the bytes of a found attachment anew when the ancestor is not a leaf any
  *   more, so that its items are about to go; undefined when it is one
- * @throws TidegateError `missing_stub`
+ * @throws TidegateError `missing_stub`, `too_large`
  */
 export async function resolveAttachments(
   inputs: readonly AttachmentInput[],
@@ -150,13 +154,20 @@ export async function resolveAttachments(
   readStale?: (attachment: StoredAttachment) => Promise<Uint8Array>,
 ): Promise<NewAttachment[]> {
   const resolved: NewAttachment[] = [];
+  let bytes = 0;
+  const count = (length: number) => {
+    bytes += length;
+    if (bytes > MAX_REVISION_ATTACHMENT_BYTES) throw tooManyBytes();
+  };
   for (const input of inputs) {
     if (input.kind === "stub") {
       const found = findStub(input.name, input.digest, ancestor);
+      count(found.length);
       const data = await readStale?.(found);
       resolved.push({ info: { ...found, name: input.name }, data });
       continue;
     }
+    count(input.data.length);
     const same = readStale === undefined ? findSame(input, ancestor) : undefined;
     const given = input.revpos;
     const fits = given !== undefined && Number.isInteger(given) && given > 0;
@@ -175,6 +186,12 @@ export async function resolveAttachments(
     resolved.push(same === undefined ? { info, data: input.data } : { info });
   }
   return resolved;
+}
+
+function tooManyBytes(): TidegateError {
+  const limit = MAX_REVISION_ATTACHMENT_BYTES;
+  const reason = `The attachments of a document have at most ${limit} bytes together.`;
+  return new TidegateError("too_large", reason);
 }
 
 function findStub(

@@ -6,6 +6,7 @@ import type { IndexMutation } from "../index/types.ts";
 import type { Random } from "../runtime/random.ts";
 import type { Time } from "../runtime/time.ts";
 import type { Background } from "./background.ts";
+import type { ByteGate } from "./byte-gate.ts";
 import type { KeyedQueue } from "./keyed-queue.ts";
 import type { DocumentLimits } from "./limits.ts";
 import type { ImportFilter, SyncFunction } from "./sync-port.ts";
@@ -29,6 +30,8 @@ export interface StoreContext {
   readonly log: Log;
   readonly queue: KeyedQueue;
   readonly background: Background;
+  /** Reads that put attachments into texts go through here. */
+  readonly inline: ByteGate;
 }
 
 /** Who imports and `_resync` run as. */

@@ -37,6 +37,18 @@ export const MAX_SYNC_BYTES = 900_000;
 /** The most attachments of one revision. More: `too_large`. */
 export const MAX_ATTACHMENTS = 500;
 
+/** The most bytes of all attachments of one revision: who reads them all has them in memory. */
+export const MAX_REVISION_ATTACHMENT_BYTES = 200 * 1024 * 1024;
+
+/** Bytes of attachments that are put into texts at the same moment; the others wait. */
+export const INLINE_AT_ONCE_BYTES = 64 * 1024 * 1024;
+
+/** Reads that may wait for their turn to put attachments into a text. */
+export const MAX_WAITING_INLINE = 1000;
+
+/** The most characters of the revisions of one `open_revs`, beyond the first. More: `too_large`. */
+export const MAX_OPEN_REVS_CHARS = 64 * 1024 * 1024;
+
 /** The longest attachment name and content type, in UTF-8 bytes. */
 export const MAX_ATTACHMENT_NAME_BYTES = 250;
 

@@ -6,7 +6,7 @@ import type { Json, JsonObject } from "../base/json.ts";
 import type { StoreContext } from "./context.ts";
 import { checkDocumentId } from "./document-id.ts";
 import { textOf } from "./document-json.ts";
-import { MAX_SAVE_ATTEMPTS } from "./limits.ts";
+import { MAX_OPEN_REVS_CHARS, MAX_SAVE_ATTEMPTS } from "./limits.ts";
 import type { Version } from "./load.ts";
 import { type Loaded, loadMany, loadOwn } from "./load-own.ts";
 import { findRevision, latestOf, renderRevision } from "./render.ts";
@@ -111,8 +111,15 @@ export async function openRevisions(
   try {
     return await withVersion(ctx, id, async (version) => {
       const answer: OpenRevision[] = [];
+      let chars = 0;
       for (const rev of wantedRevisions(access, version, revs, options)) {
-        answer.push(await openRevision(ctx, access, version, rev, options));
+        if (chars > MAX_OPEN_REVS_CHARS) {
+          const reason = "These revisions are too large for one answer: ask for fewer of them.";
+          throw new TidegateError("too_large", reason);
+        }
+        const one = await openRevision(ctx, access, version, rev, options);
+        if ("ok" in one) chars += one.ok.json.length;
+        answer.push(one);
       }
       return answer;
     });
@@ -138,7 +145,7 @@ function wantedRevisions(
     if (shown.length === 0) throw hidden(access, version);
     return shown;
   }
-  if (!options?.latest) return revs;
+  if (!options?.latest) return new Set(revs);
   const wanted = new Set<string>();
   for (const rev of revs) {
     const latest = newestOf(access, version, rev);

@@ -179,12 +179,15 @@ async function attachmentsText(
   const since = options?.attsSince;
   if (!options?.attachments && since === undefined) return printStubs(found.attachments);
   const known = since === undefined ? 0 : newestKnown(version, found.rev, since);
-  const data = new Map<string, Uint8Array>();
-  for (const attachment of found.attachments) {
-    if (attachment.revpos <= known) continue;
-    data.set(attachment.name, await readAttachment(ctx, version.id, attachment));
-  }
-  return printWithData(found.attachments, data);
+  const wanted = found.attachments.filter(({ revpos }) => revpos > known);
+  const bytes = wanted.reduce((sum, { length }) => sum + length, 0);
+  return ctx.inline.run(bytes, async () => {
+    const data = new Map<string, Uint8Array>();
+    for (const attachment of wanted) {
+      data.set(attachment.name, await readAttachment(ctx, version.id, attachment));
+    }
+    return printWithData(found.attachments, data);
+  });
 }
 
 /** The generation of the newest of `since` among the ancestors of `rev`; 0 when none is. */

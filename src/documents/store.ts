@@ -10,10 +10,16 @@ import type { Time } from "../runtime/time.ts";
 import { allDocs } from "./all-docs.ts";
 import { Background } from "./background.ts";
 import { bulkGet } from "./bulk-get.ts";
+import { ByteGate } from "./byte-gate.ts";
 import type { StoreContext } from "./context.ts";
 import { defaultSyncFunction } from "./default-sync.ts";
 import { KeyedQueue } from "./keyed-queue.ts";
-import { DEFAULT_OLD_REVISION_SECONDS, type DocumentLimits } from "./limits.ts";
+import {
+  DEFAULT_OLD_REVISION_SECONDS,
+  type DocumentLimits,
+  INLINE_AT_ONCE_BYTES,
+  MAX_WAITING_INLINE,
+} from "./limits.ts";
 import { getLocal, putLocal, removeLocal } from "./local.ts";
 import { createPrincipalStore } from "./principal-documents.ts";
 import { purge } from "./purge.ts";
@@ -87,6 +93,7 @@ export function createDocumentStore(options: DocumentStoreOptions): DocumentStor
     log,
     queue: new KeyedQueue(),
     background: new Background(log),
+    inline: new ByteGate(INLINE_AT_ONCE_BYTES, MAX_WAITING_INLINE),
   };
   return {
     context: ctx,
