@@ -130,11 +130,23 @@ describe("a bearer token", () => {
 
   test("of many requests at once makes its user once", async () => {
     const bearer = await token({ sub: "eve", channels: ["a"] });
-    const answers = await Promise.all(Array.from({ length: 30 }, () => as(bearer, "/in-a")));
-    expect(answers.map(({ status }) => status)).toEqual(Array(30).fill(200));
-    const raw = await request("GET", `${admin}/_raw/_sync:user:corp_eve`);
+    const asked: Promise<Answer>[] = [];
+    let first: Answer | undefined;
+    // They go on coming while the user is written, and while what was written does not count yet.
+    for (let wave = 0; !first && wave < 200; wave++) {
+      const more = Array.from({ length: 5 }, () => as(bearer, "/in-a"));
+      for (const one of more)
+        one.then(
+          (answer) => (first ??= answer),
+          () => {},
+        );
+      asked.push(...more);
+      await new Promise((resolve) => setTimeout(resolve, 1));
+    }
+    const statuses = (await Promise.all(asked)).map(({ status }) => status);
+    expect(statuses).toEqual(statuses.map(() => 200));
     const stored = await fixture.gateway.database("db")?.principals.load("user:corp_eve");
-    expect([raw.status, stored?.rev]).toEqual([expect.any(Number), expect.stringMatching(/^1-/)]);
+    expect(stored?.rev).toMatch(/^1-/);
   });
 
   test("of a user that is not there is refused where its issuer makes none", async () => {
