@@ -192,6 +192,7 @@ export class CouchbaseBucket implements Bucket {
     this.feed = new CouchbaseFeed({
       connector,
       topology,
+      pool,
       settings: {
         ...DEFAULT_DCP_SETTINGS,
         connectionName: agent,

@@ -7,6 +7,7 @@ import type { SeqVector } from "../../vbucket.ts";
 import type { ClusterNode } from "../cluster/cluster-map.ts";
 import { requireSuccess } from "../connection/handshake.ts";
 import type { KvConnection } from "../connection/kv-connection.ts";
+import type { NodePool } from "../kv/node-pool.ts";
 import { patiently } from "../kv/retry.ts";
 import { DcpOpenFlag, Feature, Opcode } from "../wire/opcodes.ts";
 import { type DcpFeedParts, DcpFeedReader } from "./feed.ts";
@@ -17,12 +18,18 @@ const QUESTION_LIMIT_MS = 10_000;
 /** "Active vbuckets" in GET_ALL_VB_SEQNOS. */
 const STATE_ACTIVE = 1;
 
+/** What the feed is made of. */
+export interface CouchbaseFeedParts extends DcpFeedParts {
+  /** For questions about where the vbuckets stand. */
+  readonly pool: NodePool;
+}
+
 /** The feed of a Couchbase bucket. */
 export class CouchbaseFeed implements Feed {
-  readonly #parts: DcpFeedParts;
+  readonly #parts: CouchbaseFeedParts;
   readonly #readers = new Set<DcpFeedReader>();
 
-  constructor(parts: DcpFeedParts) {
+  constructor(parts: CouchbaseFeedParts) {
     this.#parts = parts;
   }
 
@@ -42,29 +49,34 @@ export class CouchbaseFeed implements Feed {
     return patiently({ time, random, timeoutMs: QUESTION_LIMIT_MS }, ask);
   }
 
+  /**
+   * Over the connections that are there, by the map that is known: every one-shot request for
+   * changes asks this. A map that is old leaves some vbucket without an answer.
+   */
   async #askHighSeqs(): Promise<SeqVector> {
-    const map = await this.#parts.topology.refresh();
+    const { pool, topology } = this.#parts;
+    const { map } = topology;
     const high = new Float64Array(map.active.length).fill(-1);
     const { collectionId } = this.#parts.settings;
     const extras = Buffer.alloc(collectionId === undefined ? 4 : 8);
     extras.writeUInt32BE(STATE_ACTIVE, 0);
     if (collectionId !== undefined) extras.writeUInt32BE(collectionId, 4);
-    await Promise.all(
-      map.nodes.map((node) =>
-        this.#visit(node, async (connection) => {
-          const answer = await connection.request({ opcode: Opcode.getAllVbSeqnos, extras });
-          requireSuccess(answer, "GET_ALL_VB_SEQNOS");
-          for (let at = 0; at + 10 <= answer.value.length; at += 10) {
-            high[answer.value.readUInt16BE(at)] = Number(answer.value.readBigUInt64BE(at + 2));
-          }
-        }),
-      ),
-    );
+    const ask = async (node: ClusterNode, place: number) => {
+      const connection = await pool.connection(node);
+      const answer = await connection.request({ opcode: Opcode.getAllVbSeqnos, extras });
+      requireSuccess(answer, "GET_ALL_VB_SEQNOS");
+      for (let at = 0; at + 10 <= answer.value.length; at += 10) {
+        const vb = answer.value.readUInt16BE(at);
+        // Not the word of a node that was failed over and does not know it.
+        if (map.active[vb] === place) high[vb] = Number(answer.value.readBigUInt64BE(at + 2));
+      }
+    };
+    const asked = await Promise.allSettled(map.nodes.map(ask));
     const missing = high.indexOf(-1);
-    if (missing >= 0) {
-      throw new TidegateError("unavailable", `Vbucket ${missing} has no active node now.`);
-    }
-    return high;
+    if (missing < 0) return high;
+    await topology.refresh();
+    for (const one of asked) if (one.status === "rejected") throw one.reason;
+    throw new TidegateError("unavailable", `Vbucket ${missing} has no active node now.`);
   }
 
   async #askFailoverLogs(): Promise<readonly (readonly FailoverEntry[])[]> {
