@@ -75,6 +75,8 @@ export interface Stage {
   readonly newest: ReadonlyMap<string, IndexMutation>;
   /** Publishes a tick: see {@link Rig.tick}; a whole gateway chooses its clocks itself. */
   tick(vbs?: readonly number[], unknown?: boolean): Promise<unknown>;
+  /** Compacts the whole index. */
+  compact(): Promise<unknown>;
 }
 
 interface RigParts {
@@ -212,6 +214,12 @@ export class Rig implements RigParts, Stage {
     this.ticks.push(stable);
     this.stable.publish(stable, unknown ? "unknown" : changed);
     return stable;
+  }
+
+  /** Compacts the whole index, as far as it is stable. */
+  async compact(): Promise<void> {
+    const budget = { documents: Number.POSITIVE_INFINITY, always: true };
+    await this.index.compact(this.stable.head().clock, budget);
   }
 
   async close(): Promise<void> {

@@ -60,6 +60,11 @@ class WholeGateway implements Stage {
     return this.#database.access;
   }
 
+  async compact(): Promise<void> {
+    const { index, stable } = this.#database;
+    await index.compact(stable.head().clock, { documents: 1000, always: true });
+  }
+
   async tick(): Promise<void> {
     const { bucket, stable } = this.#database;
     await stable.reached(await bucket.feed.highSeqs());
