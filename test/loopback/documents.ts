@@ -24,12 +24,35 @@ export function expiryAt(seconds: number): number {
   return Math.floor(Date.now() / 1000) + seconds;
 }
 
+/** How often a write that came between reading and writing is tried around. */
+const MAX_RACES = 100;
+
+/**
+ * Carries out a request that reads and writes as a server does: at once. When another write came in
+ * between it is carried out again, where the client gave no CAS; otherwise that CAS is old.
+ */
+export async function unraced(
+  frame: Frame,
+  carryOut: () => Promise<Answer | "raced">,
+): Promise<Answer> {
+  for (let race = 0; race < MAX_RACES; race++) {
+    const answer = await carryOut();
+    if (answer !== "raced") return answer;
+    if (frame.cas !== 0n) return { vbOrStatus: Status.keyExists };
+  }
+  return { vbOrStatus: Status.temporaryFailure };
+}
+
 /** Carries out GET, SET, ADD, REPLACE or DELETE of a whole document. */
 export async function wholeDocument(
   bucket: EmbeddedBucket,
   frame: Frame,
   key: string,
 ): Promise<Answer> {
+  return unraced(frame, () => once(bucket, frame, key));
+}
+
+async function once(bucket: EmbeddedBucket, frame: Frame, key: string): Promise<Answer | "raced"> {
   const item = await bucket.documents.get(key);
   const live = item !== undefined && !item.deleted;
   if (frame.opcode === Opcode.get) {
@@ -48,6 +71,7 @@ export async function wholeDocument(
     macros: [],
     expiry: frame.extras.length >= 8 ? expiryAt(frame.extras.readUInt32BE(4)) : 0,
   });
-  if (!result.ok) return { vbOrStatus: Status.keyExists };
+  if (!result.ok && result.refusal === "too_large") return { vbOrStatus: Status.valueTooLarge };
+  if (!result.ok) return "raced";
   return { cas: result.cas, extras: mutationTokenOf(result) };
 }

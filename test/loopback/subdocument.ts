@@ -6,7 +6,7 @@ import type { Macro, StoredDocument } from "../../src/bucket/bucket.ts";
 import type { Frame } from "../../src/bucket/couchbase/wire/frame.ts";
 import { Opcode, Status } from "../../src/bucket/couchbase/wire/opcodes.ts";
 import type { EmbeddedBucket } from "../../src/bucket/embedded/embedded-bucket.ts";
-import { expiryAt, mutationTokenOf } from "./documents.ts";
+import { expiryAt, mutationTokenOf, unraced } from "./documents.ts";
 import type { Answer } from "./session.ts";
 
 const PathOpcode = {
@@ -55,6 +55,10 @@ export async function subdocument(
   frame: Frame,
   key: string,
 ): Promise<Answer> {
+  return unraced(frame, () => once(bucket, frame, key));
+}
+
+async function once(bucket: EmbeddedBucket, frame: Frame, key: string): Promise<Answer | "raced"> {
   const item = await bucket.documents.get(key);
   const mutations = frame.opcode === Opcode.subdocMultiMutation;
   if (attributesOf(readSpecs(frame.value, mutations)).size > 1) {
@@ -136,7 +140,7 @@ async function mutate(
   frame: Frame,
   key: string,
   item: StoredDocument | undefined,
-): Promise<Answer> {
+): Promise<Answer | "raced"> {
   const { extras } = frame;
   const expiry = extras.length >= 4 ? expiryAt(extras.readUInt32BE(0)) : undefined;
   const flags = extras.length === 1 || extras.length === 5 ? extras[extras.length - 1]! : 0;
@@ -172,7 +176,7 @@ async function mutate(
   if (strip) {
     // The one use of removing an attribute: a purge.
     const purged = await bucket.documents.purge(key, item?.cas ?? 0n);
-    if (!purged.ok) return { vbOrStatus: Status.keyExists };
+    if (!purged.ok) return "raced";
     return { cas: purged.cas, extras: mutationTokenOf(purged) };
   }
   const result = await bucket.documents.write({
@@ -183,7 +187,8 @@ async function mutate(
     macros,
     expiry: expiry ?? item?.expiry ?? 0,
   });
-  if (!result.ok) return { vbOrStatus: Status.keyExists };
+  if (!result.ok && result.refusal === "too_large") return { vbOrStatus: Status.valueTooLarge };
+  if (!result.ok) return "raced";
   return { cas: result.cas, extras: mutationTokenOf(result) };
 }
 
