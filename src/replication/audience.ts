@@ -26,7 +26,8 @@ export class Audience implements Listener {
   readonly hashes: WatchedChannels;
   /** Feeds that wait now. */
   readonly waiting = new Set<Listener>();
-  readonly eager = new Set<EagerListener>();
+  /** Eager feeds, when there are any. */
+  eager: Set<EagerListener> | undefined;
   /** Feeds that have joined. */
   members = 0;
 
@@ -61,7 +62,8 @@ export class Audiences {
     }
     if (audience.members++ === 0) this.#table.add(audience, audience.hashes);
     if (eager) {
-      if (audience.eager.size === 0) this.#eager.add(audience, audience.hashes);
+      if (audience.eager === undefined) this.#eager.add(audience, audience.hashes);
+      audience.eager ??= new Set();
       audience.eager.add(eager);
     }
     return audience;
@@ -69,9 +71,11 @@ export class Audiences {
 
   leave(audience: Audience, eager: EagerListener | undefined): void {
     if (--audience.members === 0) this.#table.remove(audience, audience.hashes);
-    if (eager?.rows && audience.eager.delete(eager) && audience.eager.size === 0) {
-      this.#eager.remove(audience, audience.hashes);
-    }
+    if (eager === undefined || audience.eager === undefined) return;
+    audience.eager.delete(eager);
+    if (audience.eager.size > 0) return;
+    audience.eager = undefined;
+    this.#eager.remove(audience, audience.hashes);
   }
 
   /** From now on `feed` is woken by ticks that concern its audience, or one of `others`. */
@@ -97,7 +101,7 @@ export class Audiences {
     const hashes = new Set(mutation.channels.map(this.#channelHash));
     for (const { channel } of mutation.removals) hashes.add(this.#channelHash(channel));
     for (const { eager } of this.#eager.concerned(hashes)) {
-      for (const feed of eager) {
+      for (const feed of eager ?? []) {
         feed.rows.saved(mutation);
         if (feed.rows.waiting) feed.nudge();
       }

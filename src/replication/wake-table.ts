@@ -3,9 +3,12 @@
 /** The channels that a feed looks at, as hashes; "all": every change concerns it. */
 export type WatchedChannels = readonly number[] | "all";
 
+/** Feeds that look at one channel. Most channels are one feed's alone: that takes no set. */
+class Several<Feed> extends Set<Feed> {}
+
 /** Waiting feeds by the hashes of their channels. */
 export class WakeTable<Feed> {
-  readonly #byHash = new Map<number, Set<Feed>>();
+  readonly #byHash = new Map<number, Feed | Several<Feed>>();
   readonly #watchingAll = new Set<Feed>();
   /** Feeds that look at some channels only. */
   readonly #watchingSome = new Set<Feed>();
@@ -22,9 +25,10 @@ export class WakeTable<Feed> {
     }
     this.#watchingSome.add(feed);
     for (const hash of channels) {
-      const feeds = this.#byHash.get(hash);
-      if (feeds) feeds.add(feed);
-      else this.#byHash.set(hash, new Set([feed]));
+      const known = this.#byHash.get(hash);
+      if (known instanceof Several) known.add(feed);
+      else if (known === undefined || known === feed) this.#byHash.set(hash, feed);
+      else this.#byHash.set(hash, new Several([known, feed]));
     }
   }
 
@@ -35,9 +39,11 @@ export class WakeTable<Feed> {
     }
     this.#watchingSome.delete(feed);
     for (const hash of channels) {
-      const feeds = this.#byHash.get(hash);
-      feeds?.delete(feed);
-      if (feeds?.size === 0) this.#byHash.delete(hash);
+      const known = this.#byHash.get(hash);
+      if (known instanceof Several) known.delete(feed);
+      if (known === feed || (known instanceof Several && known.size === 0)) {
+        this.#byHash.delete(hash);
+      }
     }
   }
 
@@ -52,7 +58,9 @@ export class WakeTable<Feed> {
     const hashes = changed.size <= this.#byHash.size ? changed : this.#byHash.keys();
     for (const hash of hashes) {
       if (!changed.has(hash)) continue;
-      for (const feed of this.#byHash.get(hash) ?? []) feeds.add(feed);
+      const known = this.#byHash.get(hash);
+      if (known instanceof Several) for (const feed of known) feeds.add(feed);
+      else if (known !== undefined) feeds.add(known);
     }
     return feeds;
   }
