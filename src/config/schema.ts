@@ -203,6 +203,8 @@ export const configSchema = z.strictObject({
       heldBodyBytes: count(1024 * 1024, 1024 * 1024 * MIB).default(512 * MIB),
       /** Seconds that a body may take however slowly it comes; after them a KiB a second is due. */
       slowBodySeconds: count(1, 86_400).default(30),
+      /** Answers above 1 MiB that wait for their clients, all together; beyond, more get 503. */
+      heldAnswerBytes: count(1024 * 1024, 1024 * 1024 * MIB).default(512 * MIB),
       /** Feeds and WebSockets open at the same moment on all listeners. */
       openFeeds: count(1, 1_000_000).default(20_000),
     })

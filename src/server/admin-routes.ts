@@ -98,6 +98,7 @@ function dumpChannel(call: Call): Response {
   const source = printEntries(JSON.stringify({ channel, tick }), entries);
   const body = pieceStream(source, {
     gone: call.env.connection.signal,
+    held: server.answers,
     abort() {},
     ended: () => void entries.return?.(),
     failed: (error) => server.log.error({ err: error, channel }, "_dumpchannel failed"),

@@ -2,6 +2,7 @@
 
 import { type ErrorCode, TidegateError } from "../base/errors.ts";
 import type { Call, ServerContext } from "./context.ts";
+import { wholeAnswer } from "./large-answer.ts";
 
 const JSON_TYPE = "application/json";
 
@@ -23,7 +24,7 @@ export function json(
   const all: Record<string, string> = { "content-type": JSON_TYPE, ...headers };
   // An answer to HEAD has no body to count.
   if (call.req.method === "HEAD") all["content-length"] = String(Buffer.byteLength(text));
-  return new Response(text, { status, headers: all });
+  return wholeAnswer(call, text, status, all);
 }
 
 /** `{"ok":true}` and what else is to be said. */

@@ -8,6 +8,7 @@ import { gunzipped, requestBytes } from "./body.ts";
 import { byteRange } from "./byte-range.ts";
 import type { Call } from "./context.ts";
 import { documentId, parentRevision, written } from "./document-routes.ts";
+import { wholeAnswer } from "./large-answer.ts";
 import { disposition } from "./multipart/writer.ts";
 import { routes } from "./routes.ts";
 
@@ -56,7 +57,9 @@ async function getAttachment(call: Call): Promise<Response> {
   else if (data === found.data && found.digest.startsWith("md5-")) {
     headers["content-md5"] = found.digest.slice(4);
   }
-  return new Response(part as Uint8Array<ArrayBuffer>, { status: range ? 206 : 200, headers });
+  // A small part must not hold the whole while its client takes it.
+  const body = part.length < data.length / 2 ? part.slice() : part;
+  return wholeAnswer(call, body, range ? 206 : 200, headers);
 }
 
 /**

@@ -28,6 +28,7 @@ export async function bulkGet(call: Call): Promise<Response> {
   const iterator = results[Symbol.asyncIterator]();
   const body = pieceStream(printResults(iterator), {
     gone: call.env.connection.signal,
+    held: server.answers,
     abort() {},
     ended: () => void iterator.return?.(),
     failed: (error) => server.log.error({ err: error }, "_bulk_get failed"),

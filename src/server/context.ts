@@ -12,6 +12,7 @@ import type { Time } from "../runtime/time.ts";
 import type { Authentication } from "./auth/authentication.ts";
 import type { Bodies, Body } from "./bodies.ts";
 import type { OpenFeeds } from "./changes/open-feeds.ts";
+import type { HeldAnswers } from "./held-answers.ts";
 import type { Metrics } from "./metrics.ts";
 
 /** The listeners that speak the document API. */
@@ -30,6 +31,7 @@ export interface ServerContext {
   readonly feeds: OpenFeeds;
   readonly auth: Authentication;
   readonly bodies: Bodies;
+  readonly answers: HeldAnswers;
 }
 
 /** Hono's types for our routes. */

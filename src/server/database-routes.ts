@@ -89,6 +89,7 @@ async function allDocs(
   const source = printRows(JSON.stringify(head), first, iterator, !all);
   const body_ = pieceStream(source, {
     gone: call.env.connection.signal,
+    held: server.answers,
     abort() {},
     ended: () => void iterator.return?.(),
     failed: (error) => server.log.error({ err: error }, "_all_docs failed"),

@@ -3,6 +3,7 @@
 import { Counter, Gauge, Histogram, Registry } from "prom-client";
 import type { Database, Gateway } from "../gateway/types.ts";
 import type { Bodies } from "./bodies.ts";
+import type { HeldAnswers } from "./held-answers.ts";
 
 /** Upper bounds of the latency histogram, in seconds. */
 const LATENCY_BOUNDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10];
@@ -69,16 +70,23 @@ export class Metrics {
     );
   }
 
-  /** Adds the bytes of request bodies that are held in memory. */
-  watchBodies(bodies: Bodies): void {
-    new Gauge({
-      name: "tidegate_request_body_bytes",
-      help: "Bytes of request bodies in memory, small ones left out.",
-      registers: [this.#registry],
-      collect() {
-        this.set(bodies.held);
-      },
-    });
+  /** Adds the bytes of request bodies and of answers that are held in memory. */
+  watchMemory(bodies: Bodies, answers: HeldAnswers): void {
+    const registers = [this.#registry];
+    const gauge = (name: string, help: string, read: () => number) => {
+      new Gauge({
+        name,
+        help,
+        registers,
+        collect() {
+          this.set(read());
+        },
+      });
+    };
+    const bodyHelp = "Bytes of request bodies in memory, small ones left out.";
+    gauge("tidegate_request_body_bytes", bodyHelp, () => bodies.held);
+    const answerHelp = "Bytes of answers that wait for their clients, small ones left out.";
+    gauge("tidegate_answer_bytes", answerHelp, () => answers.held);
   }
 
   /** One request was answered. */

@@ -7,6 +7,7 @@ import type { BulkGetResult, GetOptions } from "../documents/types.ts";
 import { etag } from "./answers.ts";
 import { gunzipped, parseObject, requestBytes } from "./body.ts";
 import type { Call } from "./context.ts";
+import { wholeAnswer } from "./large-answer.ts";
 import { boundaryOf, type Part, parseHeader, parseMultipart } from "./multipart/reader.ts";
 import {
   disposition,
@@ -148,12 +149,10 @@ export async function documentAsMultipart(
   const { headers, body } = documentPart(view.json, newBoundary(call));
   // In memory already, so it is sent with its length rather than as a stream.
   const bytes = Buffer.concat(body.map((piece) => Buffer.from(piece)));
-  return new Response(bytes, {
-    headers: {
-      "content-type": headers["Content-Type"] ?? "",
-      "content-length": String(bytes.length),
-      etag: etag(view.rev),
-    },
+  return wholeAnswer(call, bytes, 200, {
+    "content-type": headers["Content-Type"] ?? "",
+    "content-length": String(bytes.length),
+    etag: etag(view.rev),
   });
 }
 
@@ -210,6 +209,7 @@ function answer(call: Call, source: PieceSource, type: string): Response {
   const { server } = call.var;
   const stream = pieceStream(source, {
     gone: call.env.connection.signal,
+    held: server.answers,
     abort() {},
     ended() {},
     failed: (error) => server.log.error({ err: error }, "a multipart answer failed"),

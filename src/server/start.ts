@@ -14,6 +14,7 @@ import { Bodies } from "./bodies.ts";
 import { OpenFeeds } from "./changes/open-feeds.ts";
 import type { ServerContext } from "./context.ts";
 import { gate } from "./gate.ts";
+import { HeldAnswers } from "./held-answers.ts";
 import { Metrics } from "./metrics.ts";
 
 /** Requests in flight may take this long to finish when the server stops. */
@@ -58,8 +59,9 @@ export async function startServer(parts: ServerParts): Promise<RunningServer> {
     totalBytes: Math.max(config.limits.heldBodyBytes, 2 * config.limits.bodyBytes),
     slowSeconds: config.limits.slowBodySeconds,
   });
-  metrics.watchBodies(bodies);
-  const context: ServerContext = { ...parts, metrics, feeds, auth, bodies };
+  const answers = new HeldAnswers(parts.time, config.limits.heldAnswerBytes);
+  metrics.watchMemory(bodies, answers);
+  const context: ServerContext = { ...parts, metrics, feeds, auth, bodies, answers };
   const open: Listener[] = [];
   const stop = async (graceMs: number) => {
     feeds.stop();

@@ -56,6 +56,7 @@ describe("settings", () => {
         bodyBytes: 64 * 1024 * 1024,
         heldBodyBytes: 512 * 1024 * 1024,
         slowBodySeconds: 30,
+        heldAnswerBytes: 512 * 1024 * 1024,
         openFeeds: 20_000,
       },
       databases: {},

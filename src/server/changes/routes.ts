@@ -78,6 +78,7 @@ function streamOf(
   const print = printers[request.kind === "websocket" ? "normal" : request.kind];
   return pieceStream(print(walk, start), {
     gone: call.env.connection.signal,
+    held: server.answers,
     abort: place.abort,
     ended,
     failed: (error) => server.log.error({ err: error }, "a changes feed failed"),
