@@ -235,8 +235,8 @@ const exact: Breakage[] = [
     edits: [
       {
         file: "src/replication/feed.ts",
-        find: "      this.#from = interval.to;\n",
-        replace: "      if (this.#from.tick === 0) this.#from = interval.to;\n",
+        find: "      this.#from = to;\n",
+        replace: "      if (this.#from.tick === 0) this.#from = to;\n",
       },
     ],
     test: "test/replication/changes.test.ts",
