@@ -37,7 +37,12 @@ async function passes(file: string, env: Record<string, string>): Promise<void> 
 
 test(
   "PouchDB clients sync through a gateway on Couchbase",
-  () => passes("e2e/pouchdb-sync.test.ts", { E2E_CITIES: "60", E2E_FLIGHTS: "40" }),
+  () =>
+    passes("e2e/pouchdb-sync.test.ts", {
+      E2E_CITIES: "60",
+      E2E_FLIGHTS: "40",
+      E2E_PATIENCE: "3",
+    }),
   LIMIT_MS,
 );
 

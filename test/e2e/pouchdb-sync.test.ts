@@ -20,8 +20,8 @@ setDefaultTimeout(60_000);
 /** How much of the data is synced: E2E_CITIES of 150,000 places, E2E_FLIGHTS of 20,000 flights. */
 const CITIES = Number(process.env.E2E_CITIES ?? 5000);
 const FLIGHTS = Number(process.env.E2E_FLIGHTS ?? 3000);
-/** Time for one wait: grows with the data. */
-const LIMIT_MS = 60_000 + (CITIES + FLIGHTS) * 10;
+/** Time for one wait: grows with the data; E2E_PATIENCE multiplies it where things go wrong. */
+const LIMIT_MS = (60_000 + (CITIES + FLIGHTS) * 10) * Number(process.env.E2E_PATIENCE ?? 1);
 
 let target: Target;
 let clients: Clients;
