@@ -282,6 +282,84 @@ describe("answers that are large and not taken", () => {
   }
 });
 
+describe("feeds", () => {
+  const ids = Array.from({ length: 10_000 }, (_, i) => `document-${i}-${"x".repeat(200)}`);
+  const many = { feed: "longpoll", filter: "_doc_ids", heartbeat: 10_000, since: "now" };
+
+  test("of very many documents find room only up to a limit of all", async () => {
+    const before = memory();
+    const peak = peakOfMemory();
+    const over = new AbortController();
+    const asked = { ...many, doc_ids: ids };
+    const refused: number[] = [];
+    // Kept: an answer that is collected as garbage closes its feed.
+    const kept: Response[] = [];
+    const body = JSON.stringify(asked);
+    for (let i = 0; i < 60; i++) {
+      const answer = await fetch(`${db}/_changes`, { method: "POST", body, signal: over.signal });
+      if (answer.status === 200) kept.push(answer);
+      else refused.push(answer.status);
+    }
+    expect(kept.length).toBeGreaterThan(30);
+    expect(refused.length).toBeGreaterThan(3);
+    expect(new Set(refused)).toEqual(new Set([503]));
+    expect(await slowestOfOthers()).toBeLessThan(SERVED_MS);
+    expect(peak() - before).toBeLessThan(1000);
+    over.abort();
+    await until("room", async () => {
+      const none = { ...asked, feed: "normal" };
+      return (await request("POST", `${db}/_changes`, none)).status === 200;
+    });
+  });
+
+  test("over sockets that say too much, or what is none, are closed", async () => {
+    const send = async (...messages: (string | Uint8Array<ArrayBuffer>)[]): Promise<number> => {
+      const socket = new WebSocket(`${db.replace("http", "ws")}/_changes?feed=websocket`);
+      socket.onopen = () => {
+        for (const message of messages) socket.send(message);
+      };
+      return new Promise((resolve) => {
+        socket.onclose = ({ code }) => resolve(code);
+      });
+    };
+    expect(await send("x".repeat(3 * MB))).toBeGreaterThan(1000);
+    expect(await send(...Array<string>(100).fill('{"heartbeat":60000}'))).toBe(1008);
+    expect(await send("no json")).toBe(1008);
+    expect(await send(new Uint8Array(1000))).toBe(1008);
+    expect(await send('{"since":"x!"}')).toBe(1008);
+  });
+
+  test("and sockets by the thousand that stay silent disturb nobody", async () => {
+    const before = memory();
+    const handshake = [
+      ...["Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13"],
+      "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+    ].join("\r\n");
+    const path = "/db/_changes?feed=websocket";
+    const sockets = await silent(2000, `GET ${path} HTTP/1.1\r\nHost: x\r\n${handshake}\r\n\r\n`);
+    expect(await slowestOfOthers()).toBeLessThan(SERVED_MS);
+    expect(memory() - before).toBeLessThan(onDeno ? 600 : 150);
+    for (const socket of sockets) socket.destroy();
+  });
+});
+
+describe("logins that are wrong, by the hundred", () => {
+  test("let others be served, and wait for a place only up to a limit", async () => {
+    const before = memory();
+    const peak = peakOfMemory();
+    const tries = Array.from({ length: 600 }, async (_, i) => {
+      const body = { name: `nobody-${i}`, password: "x".repeat(1000) };
+      return (await request("POST", `${db}/_session`, body)).status;
+    });
+    const slowest = await slowestOfOthers();
+    const statuses = new Set(await Promise.all(tries));
+    expect(slowest).toBeLessThan(SERVED_MS);
+    for (const status of statuses) expect([401, 429, 503]).toContain(status);
+    expect(statuses.has(429)).toBe(true);
+    expect(peak() - before).toBeLessThan(300);
+  });
+});
+
 describe("a body that costs more than its bytes", () => {
   test("in memory: millions of empty objects are refused", async () => {
     const before = memory();
@@ -308,7 +386,10 @@ describe("a body that costs more than its bytes", () => {
         expect(body).toContain("500 deep");
       }
       const many = text.replaceAll("[", "[".repeat(50)).replaceAll("]", "]".repeat(50));
-      for (const message of [`{"since":${many}}`, `{"feed":"websocket","doc_ids":${many}}`]) {
+      const inText = JSON.stringify({ filter: "_doc_ids", doc_ids: many });
+      const posted = await request("POST", `${db}/_changes`, inText);
+      expect([posted.status, posted.text.includes("500 deep")]).toEqual([400, true]);
+      for (const message of [`{"since":${many}}`, `{"doc_ids":${many}}`, inText]) {
         const socket = new WebSocket(`${db.replace("http", "ws")}/_changes?feed=websocket`);
         socket.onopen = () => socket.send(message);
         const said = await new Promise<string>((resolve) => {

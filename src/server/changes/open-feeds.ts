@@ -3,6 +3,9 @@
 import { TidegateError } from "../../base/errors.ts";
 import type { FeedGuard } from "../auth/feed-guard.ts";
 
+/** Bytes of document ids and channels that all open feeds may keep. */
+export const MAX_KEPT_BYTES = 128 * 1024 * 1024;
+
 /** One open feed: its signal ends it, `release` says that it is over. */
 export interface OpenFeed {
   /** Aborted when the client has gone, and when the gateway stops. */
@@ -11,6 +14,8 @@ export interface OpenFeed {
   readonly stopping: boolean;
   /** Whether the login that it was opened with is over. */
   readonly refused: boolean;
+  /** So many bytes are kept for the feed. Throws `unavailable` when all feeds keep too many. */
+  keep(bytes: number): void;
   /** Ends the feed: for the transport that knows that its client has gone. */
   abort(): void;
   /** Gives the place back. Calling it again does nothing. */
@@ -21,6 +26,7 @@ export interface OpenFeed {
 export class OpenFeeds {
   readonly #limit: number;
   readonly #open = new Set<AbortController>();
+  #kept = 0;
   #stopping = false;
 
   /** @param limit the most that may be open at once */
@@ -52,6 +58,7 @@ export class OpenFeeds {
     if (gone.aborted) abort();
     const stopping = () => this.#stopping;
     let refused = false;
+    let kept = 0;
     const unguard = guard?.watch(() => {
       refused = true;
       abort();
@@ -64,8 +71,18 @@ export class OpenFeeds {
       get refused() {
         return refused;
       },
+      keep: (bytes) => {
+        if (this.#kept + bytes > MAX_KEPT_BYTES) {
+          const reason = `open feeds keep ${this.#kept} bytes of ids and channels; try again later`;
+          throw new TidegateError("unavailable", reason);
+        }
+        this.#kept += bytes;
+        kept += bytes;
+      },
       abort,
       release: () => {
+        this.#kept -= kept;
+        kept = 0;
         unguard?.();
         gone.removeEventListener("abort", abort);
         this.#open.delete(controller);

@@ -4,6 +4,7 @@
 import { TidegateError } from "../../base/errors.ts";
 import type { Json, JsonObject } from "../../base/json.ts";
 import type { ChangesOptions } from "../../replication/types.ts";
+import { checkStructure } from "../body.ts";
 import { badParameter, flagOf, integerOf, strings } from "../parameters.ts";
 
 /** How the rows travel. */
@@ -34,6 +35,18 @@ export interface ChangesRequest {
   readonly heartbeatMs: number | undefined;
   /** How long a feed may be silent before it ends; undefined: for ever. */
   readonly timeoutMs: number | undefined;
+}
+
+/** What a name takes in memory beyond its characters, more or less. */
+const NAME_BYTES = 100;
+
+/** Bytes of document ids and channels that a feed of this request keeps in memory. */
+export function bytesKept({ changes }: ChangesRequest): number {
+  let bytes = 0;
+  for (const names of [changes.docIds, changes.channels]) {
+    for (const name of names ?? []) bytes += name.length + NAME_BYTES;
+  }
+  return bytes;
 }
 
 /** Names and values as they came, last source last. */
@@ -110,6 +123,7 @@ function channelsOf(given: Given): string[] {
 function namesOf(name: string, value: Json | undefined): string[] {
   if (value === undefined) throw badParameter(name, "a list beside the filter", "nothing");
   if (typeof value !== "string") return bounded(name, strings(name, value));
+  checkStructure(Buffer.from(value));
   let parsed: Json;
   try {
     parsed = JSON.parse(value) as Json;

@@ -8,7 +8,7 @@ import { originAllowed } from "../cors.ts";
 import { pieceStream } from "../piece-stream.ts";
 import { fresh } from "./fresh.ts";
 import type { OpenFeed } from "./open-feeds.ts";
-import { type ChangesRequest, type Given, parseChanges } from "./options.ts";
+import { bytesKept, type ChangesRequest, type Given, parseChanges } from "./options.ts";
 import { steps } from "./pace.ts";
 import { serveSocket } from "./socket.ts";
 import { printers } from "./texts.ts";
@@ -42,6 +42,7 @@ async function answer(call: Call, given: Given): Promise<Response> {
   const request = parseChanges(given, database.settings.changes.mode === "eager");
   const place = server.feeds.take(connection.signal, feedGuardOf(call));
   try {
+    place.keep(bytesKept(request));
     if (request.kind === "normal") await fresh(database, server.time, place.signal);
     const since = request.changes.since;
     const start = since === "now" ? database.changes.currentSequence() : since;

@@ -10,7 +10,7 @@ import { sleep, type Time } from "../../runtime/time.ts";
 import type { FeedGuard } from "../auth/feed-guard.ts";
 import { checkStructure } from "../body.ts";
 import type { OpenFeed, OpenFeeds } from "./open-feeds.ts";
-import { type ChangesRequest, type Given, parseChanges } from "./options.ts";
+import { bytesKept, type ChangesRequest, type Given, parseChanges } from "./options.ts";
 import { steps } from "./pace.ts";
 
 /** A client has this long to send its options. */
@@ -47,6 +47,7 @@ export async function serveSocket(socket: ServerSocket, feed: SocketFeed): Promi
   try {
     place = feed.feeds.take(socket.closed, feed.guard);
     const request = await firstMessage(socket, feed, place.signal);
+    if (request) place.keep(bytesKept(request));
     if (request) await send(socket, feed, request, place.signal);
     if (place.refused) socket.close(REFUSED, "unauthorized");
     else if (place.stopping) socket.close(GOING_AWAY, "the gateway is stopping");
