@@ -47,13 +47,13 @@ export function methodNotAllowed(method: string, allowed: readonly string[]): Re
 /** The answer that `error` becomes; what is no error of the catalogue is logged and kept back. */
 export function answerOf(server: ServerContext, call: Call, thrown: unknown): Response {
   const error = thrown instanceof TidegateError ? thrown : undefined;
-  if (error && error.status < 500) return errorAnswer(error, hints(error));
+  if (error && error.status < 500) return errorAnswer(error, hints(error, call));
   // The client went in the middle of its own request: nobody reads this.
   if (!error && call.env.connection.signal.aborted) {
     return errorAnswer(new TidegateError("bad_request", "the request ended too early"));
   }
   // Nothing failed: there is too much to do at the moment. The metrics count it.
-  if (error?.code === "unavailable" && !error.cause) return errorAnswer(error, hints(error));
+  if (error?.code === "unavailable" && !error.cause) return errorAnswer(error, hints(error, call));
   const request = Buffer.from(server.random.bytes(8)).toString("hex");
   const fields = { request, method: call.req.method, path: call.req.path };
   // A defect comes with its stack; what the catalogue knows is said in a line.
@@ -67,11 +67,17 @@ export function answerOf(server: ServerContext, call: Call, thrown: unknown): Re
 }
 
 /** The headers by which a client sees what to do. */
-function hints({ code, retryAfterSeconds }: TidegateError): Record<string, string> {
-  if (code === "unauthorized") return { "www-authenticate": 'Basic realm="tidegate"' };
+function hints({ code, retryAfterSeconds }: TidegateError, call: Call): Record<string, string> {
+  if (code === "unauthorized") return { "www-authenticate": challenge(call) };
   // What is still on its way is not waited for.
   if (code === "too_slow") return { connection: "close" };
   return retryAfterSeconds === undefined ? {} : { "retry-after": String(retryAfterSeconds) };
+}
+
+/** Who came with a token hears of tokens (RFC 6750), everybody else of names and passwords. */
+function challenge(call: Call): string {
+  const isBearer = /^\s*bearer\b/i.test(call.req.header("authorization") ?? "");
+  return isBearer ? 'Bearer realm="tidegate", error="invalid_token"' : 'Basic realm="tidegate"';
 }
 
 /** CouchDB's error shape. */

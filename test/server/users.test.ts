@@ -172,6 +172,9 @@ describe("a user", () => {
     for (const headers of wrong) {
       const answer = await request("GET", `${url}/n1`, undefined, headers);
       expect(answer.status).toBe(401);
+      const isToken = headers.authorization?.startsWith("Bearer") ?? false;
+      const challenge = answer.headers.get("www-authenticate");
+      expect(challenge).toStartWith(isToken ? "Bearer" : "Basic");
       answers.add((answer.json as { error: string }).error);
     }
     expect([...answers]).toEqual(["unauthorized"]);
