@@ -323,7 +323,8 @@ describe("feeds", () => {
       });
     };
     expect(await send("x".repeat(3 * MB))).toBeGreaterThan(1000);
-    expect(await send(...Array<string>(100).fill('{"heartbeat":60000}'))).toBe(1008);
+    const flood = Array<string>(100).fill('{"heartbeat":60000}');
+    expect([1006, 1008]).toContain(await send(...flood));
     expect(await send("no json")).toBe(1008);
     expect(await send(new Uint8Array(1000))).toBe(1008);
     expect(await send('{"since":"x!"}')).toBe(1008);
