@@ -1,14 +1,16 @@
 // The users and roles of one database: read through a cache that ticks keep true, written with the
 // revision that was read. What their documents look like is `records.ts`.
 
+import { assert } from "../../base/assert.ts";
 import { isTidegateError, TidegateError } from "../../base/errors.ts";
+import type { JsonObject } from "../../base/json.ts";
 import type { MutationToken } from "../../bucket/bucket.ts";
 import type { StableClock } from "../../controller/ports.ts";
 import { type PrincipalId, pseudoChannel } from "../../index/pseudo-channel.ts";
 import { channelHash } from "../../index/shape.ts";
 import type { Random } from "../../runtime/random.ts";
 import type { Time } from "../../runtime/time.ts";
-import type { PrincipalStore } from "../ports.ts";
+import type { AdminGrants, PrincipalStore, StoredPrincipal } from "../ports.ts";
 import {
   grantsOfUser,
   parseRole,
@@ -34,6 +36,12 @@ export const MAX_LISTED = 10_000;
 
 /** Makes the next version of a user from the one that is there; undefined: nothing is to change. */
 export type UserChange = (now: Stored<UserRecord> | undefined) => UserRecord | undefined;
+
+/** What is to be stored of a principal; a body of null: it goes. */
+interface NextVersion {
+  readonly body: JsonObject | null;
+  readonly grants: AdminGrants;
+}
 
 /** What became of a change. */
 export interface Changed<T> {
@@ -102,40 +110,30 @@ export class Principals {
    *   ends the change
    */
   async changeUser(name: string, change: UserChange): Promise<Changed<UserRecord> | undefined> {
-    return this.#attempts(async () => {
-      const id = userId(name);
-      const found = await this.#store.load(id);
-      const before = found && parseUser(name, found);
-      const next = change(before);
-      if (next === undefined) return undefined;
-      const saved = await this.#store.save(id, before?.rev, userBody(next), grantsOfUser(next));
-      this.#cache.forget(name);
-      await this.#settled(saved);
-      return { now: { ...next, rev: saved.rev }, created: before === undefined };
+    let next: UserRecord | undefined;
+    const written = await this.#write(userId(name), (found) => {
+      next = change(found && parseUser(name, found));
+      return next && { body: userBody(next), grants: grantsOfUser(next) };
     });
+    if (next === undefined || written === undefined) return undefined;
+    return { now: { ...next, rev: written.rev }, created: written.created };
   }
 
   /** Writes a role. */
   async putRole(role: RoleRecord, mayExist: boolean): Promise<Changed<RoleRecord>> {
-    return this.#attempts(async () => {
-      const id = roleId(role.name);
-      const found = await this.#store.load(id);
+    const written = await this.#write(roleId(role.name), (found) => {
       if (found && !mayExist) throw exists("role", role.name);
-      const grants = { channels: role.adminChannels, roles: [] };
-      const saved = await this.#store.save(id, found?.rev, roleBody(role), grants);
-      await this.#settled(saved);
-      return { now: { ...role, rev: saved.rev }, created: found === undefined };
+      return { body: roleBody(role), grants: { channels: role.adminChannels, roles: [] } };
     });
+    assert(written !== undefined, "a role is written in any case");
+    return { now: { ...role, rev: written.rev }, created: written.created };
   }
 
   /** Removes a user or a role. Throws `not_found`. */
   async remove(id: PrincipalId): Promise<void> {
-    await this.#attempts(async () => {
-      const found = await this.#store.load(id);
+    await this.#write(id, (found) => {
       if (!found) throw noSuch(id);
-      const saved = await this.#store.save(id, found.rev, null, { channels: [], roles: [] });
-      if (id.startsWith("user:")) this.#cache.forget(id.slice("user:".length));
-      await this.#settled(saved);
+      return { body: null, grants: { channels: [], roles: [] } };
     });
   }
 
@@ -181,10 +179,25 @@ export class Principals {
     }
   }
 
-  async #attempts<T>(attempt: () => Promise<T>): Promise<T> {
+  /**
+   * Writes the next version of a principal, and waits until it counts.
+   *
+   * @param make may be called again when somebody else was faster; undefined: nothing is to change
+   */
+  async #write(
+    id: PrincipalId,
+    make: (found: StoredPrincipal | undefined) => NextVersion | undefined,
+  ): Promise<{ readonly rev: string; readonly created: boolean } | undefined> {
+    const { store } = this.#options;
     for (let tries = 1; ; tries++) {
+      const found = await store.load(id);
+      const next = make(found);
+      if (next === undefined) return undefined;
       try {
-        return await attempt();
+        const saved = await store.save(id, found?.rev, next.body, next.grants);
+        if (id.startsWith("user:")) this.#cache.forget(id.slice("user:".length));
+        await this.#settled(saved);
+        return { rev: saved.rev, created: found === undefined };
       } catch (error) {
         if (tries === MAX_ATTEMPTS || !isTidegateError(error, "conflict")) throw error;
       }
