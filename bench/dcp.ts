@@ -1,4 +1,4 @@
-// The DCP client against a loopback node in another process: mutations per second, CPU and memory of
+// The DCP client against loopback nodes in another process: mutations per second, CPU and memory of
 // the client, and what a consumer that stops for a while costs.
 //   bun bench/dcp.ts [DOCUMENTS] [PAUSE_SECONDS]
 
@@ -11,6 +11,7 @@ import { Connector } from "../src/bucket/couchbase/connection/connector.ts";
 import { parseConnectionString } from "../src/bucket/couchbase/connection-string.ts";
 import { DcpFeedReader } from "../src/bucket/couchbase/dcp/feed.ts";
 import { DEFAULT_DCP_SETTINGS } from "../src/bucket/couchbase/dcp/settings.ts";
+import { NodePool } from "../src/bucket/couchbase/kv/node-pool.ts";
 import type { StreamPosition } from "../src/bucket/feed.ts";
 import { systemRandom } from "../src/runtime/random.ts";
 import { systemTime } from "../src/runtime/time.ts";
@@ -25,7 +26,8 @@ const directory = mkdtempSync(join(tmpdir(), "tidegate-dcp-bench-"));
 const server = await startGuarded([
   process.execPath,
   join(root, "test/loopback/main.ts"),
-  ...["--data", directory, "--nodes", "1", "--documents", String(DOCUMENTS), "--preload"],
+  ...["--data", directory, "--documents", String(DOCUMENTS), "--preload"],
+  ...["--nodes", "2", "--replicas", "1"],
 ]);
 const ready = await new Promise<{ connectionString: string; username: string; password: string }>(
   (resolve) => server.onLine((line) => line.startsWith("{") && resolve(JSON.parse(line))),
@@ -53,14 +55,16 @@ interface Run {
 }
 
 /** Reads the whole feed; stops for `pauseSeconds` after a tenth of it. */
-async function run(withBody: boolean, pauseSeconds: number): Promise<Run> {
+async function run(withBody: boolean, pauseSeconds: number, mitigated = false): Promise<Run> {
   const topology = new Topology(connector, nodes, silentLog);
   const { active } = await topology.refresh();
   const positions = Array.from(active, (_, vb): StreamPosition => {
     return { vb, vbuuid: "0", seq: 0, snapshotStart: 0, snapshotEnd: 0 };
   });
   const settings = { ...DEFAULT_DCP_SETTINGS, connectionName: "bench" };
-  const parts = { connector, topology, settings, time, random: systemRandom, log: silentLog };
+  const pool = new NodePool(connector, topology, silentLog);
+  const common = { connector, topology, settings, time, random: systemRandom, log: silentLog };
+  const parts = { ...common, ...(mitigated ? { mitigation: pool } : {}) };
   Bun.gc(true);
   const before = process.memoryUsage.rss();
   const started = performance.now();
@@ -82,6 +86,7 @@ async function run(withBody: boolean, pauseSeconds: number): Promise<Run> {
   }
   const used = process.cpuUsage(cpu);
   reader.close();
+  pool.close();
   return {
     mutations,
     seconds: (performance.now() - started - pausedMs) / 1000,
@@ -102,9 +107,12 @@ function print(what: string, { mutations, seconds, cpuSeconds, peakMib, pausedMi
 }
 
 console.log(`${cpus().length} × ${cpus()[0]?.model}; Bun ${Bun.version}`);
-console.log(`${DOCUMENTS.toLocaleString("en")} mutations in ${1024} vbuckets, one loopback node`);
+console.log(
+  `${DOCUMENTS.toLocaleString("en")} mutations in ${1024} vbuckets, two loopback nodes in one process`,
+);
 print("without bodies", await run(false, 0));
 print("with bodies", await run(true, 0));
+print("with rollback mitigation", await run(false, 0, true));
 print(`stopped for ${PAUSE_SECONDS} s`, await run(false, PAUSE_SECONDS));
 server.signal("SIGTERM");
 await server.exited;

@@ -38,7 +38,7 @@ export class Disks {
   }
 
   /** The answer to OBSERVE_SEQNO at `node`. */
-  async report(node: LoopbackNode, frame: Frame): Promise<Answer> {
+  report(node: LoopbackNode, frame: Frame): Answer {
     const { vb } = frame;
     const { cluster, index } = node;
     this.asked.set(vb, (this.asked.get(vb) ?? 0) + 1);
@@ -46,8 +46,9 @@ export class Disks {
       const value = Buffer.from(cluster.configText(index));
       return { vbOrStatus: Status.notMyVbucket, value, dataType: 1 };
     }
-    const log = (await cluster.bucket.feed.failoverLogs())[vb]!;
-    const high = (await cluster.bucket.feed.highSeqs())[vb]!;
+    const { vbuckets } = cluster.bucket.feed;
+    const log = vbuckets.log(vb);
+    const high = vbuckets.high[vb]!;
     const asked = askedVbuuid(frame.value);
     const at = log.findIndex(({ vbuuid }) => vbuuid === asked);
     if (at < 0) return { vbOrStatus: Status.keyNotFound };

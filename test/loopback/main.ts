@@ -1,5 +1,5 @@
 // A loopback cluster as a process of its own, for end-to-end tests and benchmarks:
-//   bun test/loopback/main.ts --data DIR [--bucket NAME] [--nodes N] [--vbuckets V]
+//   bun test/loopback/main.ts --data DIR [--bucket NAME] [--nodes N] [--replicas N] [--vbuckets V]
 //   [--documents N]: saves so many small documents before it listens
 //   [--faults SEED]: things go wrong all the time, chosen by the seed
 //   [--preload]: encodes the feed before it listens, so that sending it costs next to nothing
@@ -19,6 +19,7 @@ const { values } = parseArgs({
     data: { type: "string" },
     bucket: { type: "string", default: "places" },
     nodes: { type: "string", default: "2" },
+    replicas: { type: "string", default: "0" },
     vbuckets: { type: "string", default: "1024" },
     documents: { type: "string", default: "0" },
     faults: { type: "string" },
@@ -35,7 +36,10 @@ const bucket = await openEmbeddedBucket({
   vbuckets: Number(values.vbuckets),
 });
 await fill(Number(values.documents));
-const cluster = await LoopbackCluster.start(bucket, { nodes: Number(values.nodes) });
+const cluster = await LoopbackCluster.start(bucket, {
+  nodes: Number(values.nodes),
+  replicas: Number(values.replicas),
+});
 if (values.preload) {
   cluster.backfills = {
     withBody: await preload(bucket, true),
