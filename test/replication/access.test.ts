@@ -313,6 +313,28 @@ rigged("it comes also to who goes on with that page when the channel is back", a
   expect(ids(rest)).toContain(names[3] ?? "");
 });
 
+rigged("what left a channel while it was lost is told to who has it again", async (rig) => {
+  await grant(rig, "user:u", ["A"]);
+  await put(rig, "stays", { channels: ["A"] });
+  await put(rig, "leaves", { channels: ["A"] });
+  await rig.tick();
+  const feed = await open(rig);
+  expect(await all(feed)).toHaveLength(2);
+  const since = (await feed.read(false)).lastSeq;
+  feed.close();
+  await grant(rig, "user:u", []);
+  await rig.tick();
+  const rev = await put(rig, "leaves", { channels: [] });
+  await grant(rig, "user:u", ["A"]);
+  await rig.tick();
+  const rows = await all(await open(rig, { since }));
+  expect(rows.find(({ id }) => id === "leaves")).toMatchObject({
+    changes: [{ rev }],
+    removed: ["A"],
+  });
+  expect(ids(rows)).toContain("stays");
+});
+
 rigged("documents that come along are read by who asks: none of what was lost", async (rig) => {
   await grant(rig, "user:u", ["A"]);
   const rev = await put(rig, "a", { channels: ["A"] });

@@ -91,7 +91,7 @@ export const accessBreakages: readonly Breakage[] = [
   broken(
     "4 Resumable",
     "what left a channel that was lost and is back is not told",
-    MODEL,
+    cases("what left a channel while it was lost is told"),
     "replication/read-plan.ts",
     'readings.push({ channel, kind: "left", from: from.clock, to: to.clock });',
     'readings.push({ channel, kind: "left", from: to.clock, to: to.clock });',
