@@ -104,7 +104,10 @@ export interface KeyRange {
 export interface DocumentCollection {
   /** The document, a tombstone too; undefined when there is no item. */
   get(key: string, options?: { withBody?: boolean }): Promise<StoredDocument | undefined>;
-  /** As `get` for each key, in the order of `keys`. */
+  /**
+   * As `get` for each key, in the order of `keys`. Attributes other than `_`-named ones may be left
+   * out where they would cost requests of their own; so may they by `get` without the body.
+   */
   getMany(
     keys: readonly string[],
     options?: { withBody?: boolean },

@@ -72,14 +72,16 @@ export class CouchbaseDocuments implements DocumentCollection {
   }
 
   get(key: string, options?: { withBody?: boolean }): Promise<StoredDocument | undefined> {
-    return this.#parts.lookup.get(key, options?.withBody ?? true);
+    const withBody = options?.withBody ?? true;
+    return this.#parts.lookup.get(key, { withBody, userAttributes: withBody });
   }
 
   getMany(
     keys: readonly string[],
     options?: { withBody?: boolean },
   ): Promise<(StoredDocument | undefined)[]> {
-    return Promise.all(keys.map((key) => this.get(key, options)));
+    const withBody = options?.withBody ?? true;
+    return Promise.all(keys.map((key) => this.#parts.lookup.get(key, { withBody })));
   }
 
   async write(write: DocumentWrite): Promise<DocumentWriteResult> {
@@ -109,7 +111,7 @@ export class CouchbaseDocuments implements DocumentCollection {
    * until its own purge; what comes on the feed is a deletion without `_sync`.
    */
   async purge(key: string, cas: bigint): Promise<DocumentWriteResult> {
-    const found = await this.#parts.lookup.get(key, false);
+    const found = await this.#parts.lookup.get(key, { withBody: false });
     if (found === undefined) return { ok: false, refusal: "not_found" };
     if (found.cas !== cas) return { ok: false, refusal: "cas_mismatch" };
     if (found.deleted) {
@@ -249,7 +251,7 @@ export class CouchbaseDocuments implements DocumentCollection {
 
   async #lookAgain(key: string): Promise<FoundDocument | undefined | "unknown"> {
     try {
-      return await this.#parts.lookup.get(key, false);
+      return await this.#parts.lookup.get(key, { withBody: false });
     } catch (error) {
       if (isTidegateError(error, "unavailable") || isTidegateError(error, "ambiguous")) {
         return "unknown";

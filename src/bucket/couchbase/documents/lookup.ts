@@ -37,8 +37,10 @@ const attribute = (path: string): PathSpec => ({
 const body: PathSpec = { opcode: PathOpcode.getDocument, flags: 0, path: "" };
 
 const META_SPECS = [attribute(VIRTUAL), attribute(SYNC)];
-const FULL_SPECS = [...META_SPECS, body, attribute(NAMES)];
+const BODY_SPECS = [...META_SPECS, body];
+const FULL_SPECS = [...BODY_SPECS, attribute(NAMES)];
 const META_REQUEST = encodeSpecs(META_SPECS, false);
+const BODY_REQUEST = encodeSpecs(BODY_SPECS, false);
 const FULL_REQUEST = encodeSpecs(FULL_SPECS, false);
 const EXTRAS = Buffer.from([DocumentFlag.accessDeleted]);
 
@@ -69,12 +71,20 @@ export class DocumentLookup {
   }
 
   /**
-   * The document, a tombstone too; undefined when there is no item. User attributes come with the
-   * body alone: a server gives one attribute a request beside its virtual ones.
+   * The document, a tombstone too; undefined when there is no item. User attributes only when asked
+   * for, and with the body: a server gives one attribute a request beside its virtual ones.
    */
-  async get(key: string, withBody: boolean): Promise<FoundDocument | undefined> {
+  async get(
+    key: string,
+    options: { withBody: boolean; userAttributes?: boolean },
+  ): Promise<FoundDocument | undefined> {
+    const [specs, request] = options.withBody
+      ? options.userAttributes
+        ? [FULL_SPECS, FULL_REQUEST]
+        : [BODY_SPECS, BODY_REQUEST]
+      : [META_SPECS, META_REQUEST];
     for (let attempt = 0; attempt < MAX_LOOKUPS; attempt++) {
-      const look = await this.#look(key, withBody);
+      const look = await this.#look(key, request, specs.length);
       if (look === undefined || look.names.length === 0) return look?.found;
       const attributes = await this.#userAttributes(key, look.found.cas, look.names);
       if (attributes === undefined) continue;
@@ -118,13 +128,13 @@ export class DocumentLookup {
   /** The document with our own attribute, and the names of the users' ones. */
   async #look(
     key: string,
-    withBody: boolean,
+    request: Buffer,
+    paths: number,
   ): Promise<{ found: FoundDocument; names: readonly string[] } | undefined> {
-    const answer = await this.#send(key, withBody ? FULL_REQUEST : META_REQUEST);
+    const answer = await this.#send(key, request);
     if (answer.status === Status.keyNotFound) return undefined;
     const deleted = isDeleted(answer);
-    const specs = withBody ? FULL_SPECS : META_SPECS;
-    const [virtual, sync, stored, names] = decodeLookup(answer.value, specs.length);
+    const [virtual, sync, stored, names] = decodeLookup(answer.value, paths);
     const meta = virtualSchema.parse(virtual === undefined ? {} : JSON.parse(virtual.toString()));
     const found = {
       key,
