@@ -185,7 +185,10 @@ export class CouchbaseDocuments implements DocumentCollection {
   async #try(write: DocumentWrite): Promise<Outcome> {
     try {
       // For the server an insert over a tombstone is fine; for us it would lose the history there.
-      if (write.cas === 0n && (await this.#parts.lookup.get(write.key, false)) !== undefined) {
+      if (
+        write.cas === 0n &&
+        (await this.#parts.lookup.get(write.key, { withBody: false })) !== undefined
+      ) {
         return { kind: "result", result: mismatch(write) };
       }
       // A tombstone from nothing is beyond the SDK.
