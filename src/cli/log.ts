@@ -24,6 +24,10 @@ const SECRETS = [
 const USER_DATA = ["ud", "id", "key", "path", "docId"];
 
 const COLORS = { debug: "\x1b[2m", info: "\x1b[36m", warn: "\x1b[33m", error: "\x1b[31m" };
+/** Control characters but line ends, and marks that turn the direction of what follows. */
+// biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
+const CONTROL = /[\u0000-\u0009\u000b-\u001f\u007f-\u009f\u200e\u200f\u202a-\u202e\u2066-\u2069]/g;
+
 const DIM = "\x1b[2m";
 const PLAIN = "\x1b[0m";
 
@@ -61,8 +65,17 @@ function pretty(line: string): string {
   const color = COLORS[level as keyof typeof COLORS] ?? "";
   const clock = String(time).slice(11, 23);
   const rest = Object.entries(fields).map(([name, value]) => ` ${name}=${shown(value)}`);
-  const head = `${DIM}${clock}${PLAIN} ${color}${String(level).padEnd(5)}${PLAIN} ${msg}`;
-  return `${head}${DIM}${rest.join("")}${PLAIN}\n${errorText(err)}`;
+  const words = harmless(String(msg));
+  const head = `${DIM}${clock}${PLAIN} ${color}${String(level).padEnd(5)}${PLAIN} ${words}`;
+  return `${head}${DIM}${harmless(rest.join(""))}${PLAIN}\n${harmless(errorText(err))}`;
+}
+
+/** What clients sent may be in any line: nothing of it may move the cursor or set colours. */
+function harmless(text: string): string {
+  return text.replace(
+    CONTROL,
+    (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`,
+  );
 }
 
 function shown(value: unknown): string {

@@ -33,6 +33,17 @@ describe("the log", () => {
     expect(written[1]).toContain("    Error: broken\n");
   });
 
+  test("for people does with a terminal what it says, not what clients sent", () => {
+    const { log, written } = lines("pretty");
+    const evil = "\x1b]0;evil\x07\x1b[2J\u009b2J\u202e\r";
+    log.warn({ path: evil, err: new Error(evil) }, evil);
+    // biome-ignore lint/suspicious/noControlCharactersInRegex: the colours of a terminal are such
+    const plain = (written[0] ?? "").replace(/\x1b\[\d+m/g, "");
+    // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
+    expect(plain).not.toMatch(/[\u0000-\u0009\u000b-\u001f\u007f-\u009f\u202e]/);
+    expect(plain).toContain("\\u001b[2J");
+  });
+
   test("says no secrets", () => {
     for (const format of ["json", "pretty"] as const) {
       const { log, written } = lines(format);
