@@ -3,12 +3,12 @@
 import { type Access, FULL_ACCESS } from "../access/types.ts";
 import { TidegateError } from "../base/errors.ts";
 import type { KeyRange } from "../bucket/bucket.ts";
-import { PageSize } from "./bulk-get.ts";
+import { loadPage, PageSize } from "./bulk-get.ts";
 import type { StoreContext } from "./context.ts";
 import { isDocumentKey } from "./document-id.ts";
 import { READ_PAGE_BYTES } from "./limits.ts";
 import type { Version } from "./load.ts";
-import { type Loaded, loadMany, ownVersion } from "./load-own.ts";
+import { type Loaded, ownVersion } from "./load-own.ts";
 import { withVersion } from "./read.ts";
 import { renderRevision } from "./render.ts";
 import type { AllDocsOptions, GetOptions } from "./types.ts";
@@ -153,14 +153,11 @@ async function* pagesOf(
   const pages = new PageSize();
   for (let at = 0; at < keys.length; ) {
     const page = keys.slice(at, at + pages.size);
-    at += page.length;
-    const unique = [...new Set(page)];
-    const versions = await loadMany(ctx, unique, options.includeDocs ?? false);
-    pages.learn(versions);
-    const byId = new Map(unique.map((id, i) => [id, shownTo(access, versions[i])]));
+    const { count, byId } = await loadPage(ctx, page, options.includeDocs ?? false, pages);
+    at += count;
     const rows = new Page();
-    for (const key of page) {
-      const version = byId.get(key);
+    for (const key of page.slice(0, count)) {
+      const version = shownTo(access, byId.get(key));
       const live = version !== undefined && !isDeleted(version);
       if (!everyKey && !live) continue;
       if (rows.add(await rowOf(reader, key, version))) yield rows.taken();

@@ -34,6 +34,39 @@ export class PageSize {
   }
 }
 
+/** The documents of a page that fit into memory together: of the first `count` ids of it. */
+interface LoadedPage {
+  readonly count: number;
+  readonly byId: ReadonlyMap<string, Loaded>;
+}
+
+/**
+ * Loads the documents of `page`, which may name one more than once. What is beyond
+ * {@link READ_PAGE_BYTES} is let go of again, but for the first: whoever takes the page slowly holds
+ * no more than that.
+ */
+export async function loadPage(
+  ctx: StoreContext,
+  page: readonly string[],
+  withBody: boolean,
+  pages: PageSize,
+): Promise<LoadedPage> {
+  const ids = [...new Set(page)];
+  const versions = await loadMany(ctx, ids, withBody);
+  pages.learn(versions);
+  const byId = new Map<string, Loaded>();
+  let bytes = 0;
+  for (const [i, id] of ids.entries()) {
+    const version = versions[i];
+    const isVersion = version !== undefined && !(version instanceof TidegateError);
+    bytes += isVersion ? (version.body?.length ?? 0) : 0;
+    if (i > 0 && bytes > READ_PAGE_BYTES) break;
+    byId.set(id, version);
+  }
+  const end = page.findIndex((id) => !byId.has(id));
+  return { count: end < 0 ? page.length : end, byId };
+}
+
 /** One result for each item, in their order. An item that fails has an error and stops nothing. */
 export async function* bulkGet(
   ctx: StoreContext,
@@ -44,12 +77,10 @@ export async function* bulkGet(
   const pages = new PageSize();
   for (let at = 0; at < items.length; ) {
     const page = items.slice(at, at + pages.size);
-    at += page.length;
-    const ids = [...new Set(page.map((item) => item.id))];
-    const versions = await loadMany(ctx, ids, true);
-    pages.learn(versions);
-    const byId = new Map(ids.map((id, i) => [id, versions[i]]));
-    for (const item of page) {
+    const ids = page.map((item) => item.id);
+    const { count, byId } = await loadPage(ctx, ids, true, pages);
+    at += count;
+    for (const item of page.slice(0, count)) {
       yield await readItem(ctx, access, item, byId.get(item.id), options);
     }
   }

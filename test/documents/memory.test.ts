@@ -3,6 +3,7 @@
 
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import type { JsonObject } from "../../src/base/json.ts";
+import { loadPage, PageSize } from "../../src/documents/bulk-get.ts";
 import { ByteGate } from "../../src/documents/byte-gate.ts";
 import {
   MAX_OPEN_REVS_CHARS,
@@ -83,6 +84,30 @@ describe("lists", () => {
       rows += page.length;
     }
     expect(rows).toBe(60);
+  });
+
+  test("hold a few of them ready, however many small ones went before", async () => {
+    const { store } = bench;
+    for (let i = 0; i < 200; i++) await store.put(GUEST, `small-${i}`, {});
+    const small = Array.from({ length: 200 }, (_, i) => `small-${i}`);
+    const large = Array.from({ length: 20 }, (_, i) => `large-${i}`);
+    const pages = new PageSize();
+    await loadPage(store.context, small.slice(0, 16), true, pages);
+    await loadPage(store.context, small.slice(16, 48), true, pages);
+    expect(pages.size).toBeGreaterThan(20);
+    const { count, byId } = await loadPage(store.context, large, true, pages);
+    expect([count, byId.size, pages.size]).toEqual([1, 1, 1]);
+    // All of them arrive all the same, in their order, also those named twice.
+    const ids = [...small, ...large, "none", "large-3", ...large];
+    const found: string[] = [];
+    for await (const one of store.bulkGet(
+      GUEST,
+      ids.map((id) => ({ id })),
+    )) {
+      found.push(one.id);
+      expect("ok" in one).toBe(one.id !== "none");
+    }
+    expect(found).toEqual(ids);
   });
 
   test("of a revision again and again have it once", async () => {
