@@ -161,9 +161,9 @@ describe("a large piece", () => {
   test("that is not taken is cut for another, and one that is taken is not", async () => {
     const { clock, time } = standing();
     const held = new HeldAnswers(time, 5 * MB);
-    const stalled = streamOf(one("x".repeat(2 * MB)), undefined, held);
     const moving = streamOf(one("y".repeat(2 * MB)), undefined, held);
-    for (const { reader } of [stalled, moving]) await reader.read();
+    const stalled = streamOf(one("x".repeat(2 * MB)), undefined, held);
+    for (const { reader } of [moving, stalled]) await reader.read();
     const third = streamOf(one("z".repeat(2 * MB)), undefined, held);
     await expect(third.reader.read()).rejects.toThrow("heldAnswerBytes");
     expect(third.told).toEqual(["ended"]);
