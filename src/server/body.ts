@@ -5,6 +5,7 @@ import { promisify } from "node:util";
 import { gunzip } from "node:zlib";
 import { isTidegateError, TidegateError } from "../base/errors.ts";
 import type { Json, JsonObject } from "../base/json.ts";
+import { ByteGate } from "../documents/byte-gate.ts";
 import type { Body } from "./bodies.ts";
 import type { Call } from "./context.ts";
 
@@ -17,7 +18,19 @@ const SMALL_BYTES = 16 * 1024;
 /** Objects and arrays in one body, at most: each takes thirty times its bytes in memory. */
 export const MAX_JSON_CONTAINERS = 1_000_000;
 
+/** gzip makes a byte of so many, at most. */
+const GZIP_RATIO = 1032;
+
+/** What gzip may become that is undone at the same moment; the others wait. */
+const UNZIPPED_AT_ONCE_BYTES = 256 * 1024 * 1024;
+
+/** The most that wait for their turn. */
+const MAX_WAITING_UNZIP = 1000;
+
 const unzip = promisify(gunzip);
+
+/** Of the process: its threads are shared, too. */
+const unzipping = new ByteGate(UNZIPPED_AT_ONCE_BYTES, MAX_WAITING_UNZIP);
 
 /**
  * The body's bytes, gzip undone.
@@ -86,8 +99,16 @@ async function gathered(
   return parts.length === 1 && parts[0] ? parts[0] : Buffer.concat(parts, length);
 }
 
-/** Undoes gzip. Throws `too_large` as soon as more than `limit` bytes come out, else `bad_request`. */
-export async function gunzipped(bytes: Uint8Array, limit: number): Promise<Uint8Array> {
+/**
+ * Undoes gzip. Throws `too_large` as soon as more than `limit` bytes come out, else `bad_request`;
+ * `unavailable` when too many wait for their turn.
+ */
+export function gunzipped(bytes: Uint8Array, limit: number): Promise<Uint8Array> {
+  const most = Math.min(limit, bytes.length * GZIP_RATIO);
+  return unzipping.run(most, () => unzippedBytes(bytes, limit));
+}
+
+async function unzippedBytes(bytes: Uint8Array, limit: number): Promise<Uint8Array> {
   try {
     return await unzip(bytes, { maxOutputLength: limit });
   } catch (error) {

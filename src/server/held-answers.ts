@@ -49,26 +49,14 @@ export class HeldAnswers {
     return this.#held;
   }
 
-  /** Throws `unavailable` when there is no room for `bytes`, also after stalled ones were cut. */
-  makeRoom(bytes: number): void {
-    while (this.#held > 0 && this.#held + bytes > this.#limitBytes) {
-      const [first] = this.#entries;
-      if (!first || this.#time.monotonicMs() - first.movedMs < STALLED_MS) {
-        const reason = `answers take ${this.#held} bytes already (limits.heldAnswerBytes)`;
-        throw new TidegateError("unavailable", reason, { retryAfterSeconds: RETRY_SECONDS });
-      }
-      this.#remove(first);
-      first.cut();
-    }
-  }
-
   /**
-   * Holds an answer of `bytes` until it is released. Throws `unavailable` when there is no room.
+   * Holds an answer of `bytes` until it is released. Throws `unavailable` when there is no
+   * room, also after stalled ones were cut.
    *
    * @param cut ends the answer in the middle; called at most once
    */
   hold(bytes: number, cut: () => void): HeldAnswer {
-    this.makeRoom(bytes);
+    this.#makeRoom(bytes);
     const entry: Entry = { bytes, cut, movedMs: this.#time.monotonicMs() };
     this.#entries.add(entry);
     this.#held += bytes;
@@ -79,6 +67,18 @@ export class HeldAnswers {
       },
       release: () => this.#remove(entry),
     };
+  }
+
+  #makeRoom(bytes: number): void {
+    while (this.#held > 0 && this.#held + bytes > this.#limitBytes) {
+      const [first] = this.#entries;
+      if (!first || this.#time.monotonicMs() - first.movedMs < STALLED_MS) {
+        const reason = `answers take ${this.#held} bytes already (limits.heldAnswerBytes)`;
+        throw new TidegateError("unavailable", reason, { retryAfterSeconds: RETRY_SECONDS });
+      }
+      this.#remove(first);
+      first.cut();
+    }
   }
 
   #remove(entry: Entry): void {

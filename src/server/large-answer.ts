@@ -18,13 +18,18 @@ export function wholeAnswer(
   const isSmall = body.length <= LARGE_ANSWER_BYTES || call.req.method === "HEAD";
   if (isSmall) return new Response(body as string | Uint8Array<ArrayBuffer>, init);
   const { server } = call.var;
-  // What is wrong is said before the answer has begun.
-  server.answers.makeRoom(body.length);
+  let cutStream = () => {};
+  // Held at once: what is wrong is said before the answer has begun.
+  const held = server.answers.hold(body.length, () => cutStream());
+  const hold = (_bytes: number, cut: () => void) => {
+    cutStream = cut;
+    return held;
+  };
   const stream = pieceStream(once(body), {
     gone: call.env.connection.signal,
-    held: server.answers,
+    held: { hold },
     abort() {},
-    ended() {},
+    ended: held.release,
     failed: (error) => server.log.error({ err: error }, "a large answer failed"),
   });
   return new Response(stream, init);

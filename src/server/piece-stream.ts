@@ -24,7 +24,7 @@ export interface StreamFate {
   /** Aborted when the client has gone. */
   readonly gone: AbortSignal;
   /** Where large pieces are counted while the client takes them; not at all without it. */
-  readonly held?: HeldAnswers;
+  readonly held?: Pick<HeldAnswers, "hold">;
   /** Called when the client has gone: a source that waits must stop waiting. */
   abort(): void;
   /** Called once, at the very end, whichever way it came. */

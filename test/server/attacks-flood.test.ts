@@ -5,6 +5,7 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import type { Socket } from "node:net";
+import { gzipSync } from "node:zlib";
 import { startTarget, type Target } from "../harness/target.ts";
 import { until } from "../harness/until.ts";
 import { head, open, raw, received } from "./attacks-raw.ts";
@@ -226,6 +227,11 @@ describe("answers that are large and not taken", () => {
     expect((await request("PUT", `${db}/long`, { text })).status).toBe(201);
     const document = { _attachments: { a: { data, content_type: "text/plain" } } };
     expect((await request("PUT", `${db}/heavy`, document)).status).toBe(201);
+    // 250 MB in 250 KB.
+    const bomb = gzipSync(new Uint8Array(250 * MB)).toString("base64");
+    const packed = { data: bomb, encoding: "gzip", content_type: "text/plain" };
+    const asked = await request("PUT", `${db}/bomb`, { _attachments: { a: packed } });
+    expect(asked.status).toBe(201);
   });
 
   test("are whole for who takes them", async () => {
@@ -280,6 +286,26 @@ describe("answers that are large and not taken", () => {
       await until("all of them to be given back", async () => (await held("answer")) === 0);
     });
   }
+});
+
+describe("attachments that are packed", () => {
+  test("are unpacked a few at a time, and held up to the limit of all", async () => {
+    const before = memory();
+    const peak = peakOfMemory();
+    const head_ = "GET /db/bomb/a HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+    const sockets = await Promise.all(Array.from({ length: 60 }, () => open(target.port)));
+    for (const socket of sockets) {
+      socket.pause();
+      socket.write(head_);
+    }
+    // One is larger than the limit, and so held alone.
+    await until("one to be held", async () => (await held("answer")) === 250 * MB);
+    expect(await slowestOfOthers()).toBeLessThan(SERVED_MS);
+    expect(await held("answer")).toBe(250 * MB);
+    for (const socket of sockets) socket.destroy();
+    await until("all of them to be given back", async () => (await held("answer")) === 0);
+    expect(peak() - before).toBeLessThan(2000);
+  });
 });
 
 describe("feeds", () => {
