@@ -119,6 +119,66 @@ describe("thousands of requests that stay half", () => {
   }
 });
 
+describe("logins that are wrong, by the hundred", () => {
+  test("let others be served, and wait for a place only up to a limit", async () => {
+    const before = memory();
+    const peak = peakOfMemory();
+    const tries = Array.from({ length: 600 }, async (_, i) => {
+      const body = { name: `nobody-${i}`, password: "x".repeat(1000) };
+      return (await request("POST", `${db}/_session`, body)).status;
+    });
+    const slowest = await slowestOfOthers();
+    const statuses = new Set(await Promise.all(tries));
+    expect(slowest).toBeLessThan(SERVED_MS);
+    for (const status of statuses) expect([401, 429, 503]).toContain(status);
+    expect(statuses.has(429)).toBe(true);
+    expect(peak() - before).toBeLessThan(300);
+  });
+});
+
+describe("a body that costs more than its bytes", () => {
+  test("in memory: millions of empty objects are refused", async () => {
+    const before = memory();
+    for (const one of ["[],", "{},", "[[],{}],"]) {
+      const docs = one.repeat(Math.floor((BODY_BYTES - 1000) / one.length)).slice(0, -1);
+      const answer = await request("POST", `${db}/_bulk_docs`, `{"docs":[${docs}]}`);
+      expect([one, answer.status]).toEqual([one, 413]);
+      expect(answer.json).toMatchObject({ reason: expect.stringContaining("objects and arrays") });
+    }
+    expect(memory() - before).toBeLessThan(300);
+  });
+
+  test("in depth: brackets in the query and in a WebSocket's first message", async () => {
+    const deep = "[".repeat(5000);
+    const whole = deep + "]".repeat(5000);
+    for (const text of [deep, whole]) {
+      for (const path of [
+        `_all_docs?keys=${text}`,
+        `_all_docs?key=${text}`,
+        `x?open_revs=${text}`,
+      ]) {
+        const { status, body } = await raw(target.port, head(`GET /db/${path}`));
+        expect([path.slice(0, 15), status]).toEqual([path.slice(0, 15), 400]);
+        expect(body).toContain("500 deep");
+      }
+      const many = text.replaceAll("[", "[".repeat(50)).replaceAll("]", "]".repeat(50));
+      const inText = JSON.stringify({ filter: "_doc_ids", doc_ids: many });
+      const posted = await request("POST", `${db}/_changes`, inText);
+      expect([posted.status, posted.text.includes("500 deep")]).toEqual([400, true]);
+      for (const message of [`{"since":${many}}`, `{"doc_ids":${many}}`, inText]) {
+        const socket = new WebSocket(`${db.replace("http", "ws")}/_changes?feed=websocket`);
+        socket.onopen = () => socket.send(message);
+        const said = await new Promise<string>((resolve) => {
+          socket.onmessage = ({ data }) => resolve(String(data));
+          socket.onclose = ({ code }) => resolve(String(code));
+        });
+        expect(said).toContain("500 deep");
+        socket.close();
+      }
+    }
+  });
+});
+
 describe("a body that comes slowly", () => {
   /** Sends a body of `total` bytes in pieces of `size` every 50 ms. */
   async function trickle(headers: string, total: number, size: number) {
@@ -360,66 +420,6 @@ describe("feeds", () => {
     expect(await send("no json")).toBe(1008);
     expect(await send(new Uint8Array(1000))).toBe(1008);
     expect(await send('{"since":"x!"}')).toBe(1008);
-  });
-});
-
-describe("logins that are wrong, by the hundred", () => {
-  test("let others be served, and wait for a place only up to a limit", async () => {
-    const before = memory();
-    const peak = peakOfMemory();
-    const tries = Array.from({ length: 600 }, async (_, i) => {
-      const body = { name: `nobody-${i}`, password: "x".repeat(1000) };
-      return (await request("POST", `${db}/_session`, body)).status;
-    });
-    const slowest = await slowestOfOthers();
-    const statuses = new Set(await Promise.all(tries));
-    expect(slowest).toBeLessThan(SERVED_MS);
-    for (const status of statuses) expect([401, 429, 503]).toContain(status);
-    expect(statuses.has(429)).toBe(true);
-    expect(peak() - before).toBeLessThan(300);
-  });
-});
-
-describe("a body that costs more than its bytes", () => {
-  test("in memory: millions of empty objects are refused", async () => {
-    const before = memory();
-    for (const one of ["[],", "{},", "[[],{}],"]) {
-      const docs = one.repeat(Math.floor((BODY_BYTES - 1000) / one.length)).slice(0, -1);
-      const answer = await request("POST", `${db}/_bulk_docs`, `{"docs":[${docs}]}`);
-      expect([one, answer.status]).toEqual([one, 413]);
-      expect(answer.json).toMatchObject({ reason: expect.stringContaining("objects and arrays") });
-    }
-    expect(memory() - before).toBeLessThan(300);
-  });
-
-  test("in depth: brackets in the query and in a WebSocket's first message", async () => {
-    const deep = "[".repeat(5000);
-    const whole = deep + "]".repeat(5000);
-    for (const text of [deep, whole]) {
-      for (const path of [
-        `_all_docs?keys=${text}`,
-        `_all_docs?key=${text}`,
-        `x?open_revs=${text}`,
-      ]) {
-        const { status, body } = await raw(target.port, head(`GET /db/${path}`));
-        expect([path.slice(0, 15), status]).toEqual([path.slice(0, 15), 400]);
-        expect(body).toContain("500 deep");
-      }
-      const many = text.replaceAll("[", "[".repeat(50)).replaceAll("]", "]".repeat(50));
-      const inText = JSON.stringify({ filter: "_doc_ids", doc_ids: many });
-      const posted = await request("POST", `${db}/_changes`, inText);
-      expect([posted.status, posted.text.includes("500 deep")]).toEqual([400, true]);
-      for (const message of [`{"since":${many}}`, `{"doc_ids":${many}}`, inText]) {
-        const socket = new WebSocket(`${db.replace("http", "ws")}/_changes?feed=websocket`);
-        socket.onopen = () => socket.send(message);
-        const said = await new Promise<string>((resolve) => {
-          socket.onmessage = ({ data }) => resolve(String(data));
-          socket.onclose = ({ code }) => resolve(String(code));
-        });
-        expect(said).toContain("500 deep");
-        socket.close();
-      }
-    }
   });
 });
 
