@@ -73,7 +73,9 @@ async function bytesFor(
   if (encoding === undefined) return { data, encoded: false };
   const accepted = call.req.header("accept-encoding")?.toLowerCase() ?? "";
   if (encoding !== "gzip" || /\bgzip\b/.test(accepted)) return { data, encoded: true };
-  return { data: await gunzipped(data, MAX_DECODED_BYTES), encoded: false };
+  const { answers } = call.var.server;
+  const check = () => answers.makeRoom(data.length);
+  return { data: await gunzipped(data, MAX_DECODED_BYTES, check), encoded: false };
 }
 
 /**

@@ -102,10 +102,19 @@ async function gathered(
 /**
  * Undoes gzip. Throws `too_large` as soon as more than `limit` bytes come out, else `bad_request`;
  * `unavailable` when too many wait for their turn.
+ *
+ * @param check called when it is its turn: what it throws saves the work
  */
-export function gunzipped(bytes: Uint8Array, limit: number): Promise<Uint8Array> {
+export function gunzipped(
+  bytes: Uint8Array,
+  limit: number,
+  check?: () => void,
+): Promise<Uint8Array> {
   const most = Math.min(limit, bytes.length * GZIP_RATIO);
-  return unzipping.run(most, () => unzippedBytes(bytes, limit));
+  return unzipping.run(most, async () => {
+    check?.();
+    return unzippedBytes(bytes, limit);
+  });
 }
 
 async function unzippedBytes(bytes: Uint8Array, limit: number): Promise<Uint8Array> {

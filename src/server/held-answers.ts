@@ -56,7 +56,7 @@ export class HeldAnswers {
    * @param cut ends the answer in the middle; called at most once
    */
   hold(bytes: number, cut: () => void): HeldAnswer {
-    this.#makeRoom(bytes);
+    this.makeRoom(bytes);
     const entry: Entry = { bytes, cut, movedMs: this.#time.monotonicMs() };
     this.#entries.add(entry);
     this.#held += bytes;
@@ -69,7 +69,8 @@ export class HeldAnswers {
     };
   }
 
-  #makeRoom(bytes: number): void {
+  /** Throws `unavailable` when there is no room for `bytes`, also after stalled ones were cut. */
+  makeRoom(bytes: number): void {
     while (this.#held > 0 && this.#held + bytes > this.#limitBytes) {
       const [first] = this.#entries;
       if (!first || this.#time.monotonicMs() - first.movedMs < STALLED_MS) {
