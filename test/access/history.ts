@@ -104,6 +104,24 @@ export const commandOrCompaction: fc.Arbitrary<Command> = fc.oneof(
   { weight: 1, arbitrary: fc.constant({ kind: "compact" as const }) },
 );
 
+/**
+ * How a history begins: with nothing, or with a user who sees some documents, which by chance alone
+ * is so seldom that little could be taken away again.
+ */
+export const beginning: fc.Arbitrary<readonly Command[]> = fc.oneof(
+  fc.constant([]),
+  fc
+    .record({ channel: fc.constantFrom(...CHANNELS), user: fc.constantFrom("u", "u", "v") })
+    .map(({ channel, user }): Command[] => [
+      ...DOCUMENTS.slice(0, 4).map((id): Command => {
+        const said = { channels: [channel], access: [], roles: [] };
+        return { kind: "save", id, says: said, deleted: false };
+      }),
+      { kind: "admin", principal: `user:${user}`, channels: [channel], roles: [], deleted: false },
+      { kind: "tick", vbs: undefined, unknown: false },
+    ]),
+);
+
 /** Whether a history has channels of everybody. */
 export const open: fc.Arbitrary<boolean> = fc.integer({ min: 0, max: 19 }).map((n) => n === 19);
 
@@ -297,7 +315,9 @@ export class History {
     }
     if (position.kind !== "interval") throw new Error(`${client.since} is no such position`);
     const place = { vb: position.vb, seq: position.seq };
-    const within = { to: this.#tickNamed(position.to), place, whole: false };
+    // While its end is the newest tick, whoever read the page's beginning saw what is seen now.
+    const whole = position.to >= this.#newest.tick;
+    const within = { to: this.#tickNamed(position.to), place, whole };
     return { ...common, from: this.#tickNamed(position.from), within };
   }
 

@@ -3,7 +3,15 @@
 
 import { afterAll, expect, test } from "bun:test";
 import fc from "fast-check";
-import { type Command, command, commandOrCompaction, History, open, reader } from "./history.ts";
+import {
+  beginning,
+  type Command,
+  command,
+  commandOrCompaction,
+  History,
+  open,
+  reader,
+} from "./history.ts";
 import type { Reader } from "./model.ts";
 import { Rig, type RigOptions } from "./rig.ts";
 
@@ -68,10 +76,12 @@ async function play(
 test(`${HISTORIES} histories give what the model gives`, async () => {
   await fc.assert(
     fc.asyncProperty(
+      beginning,
       fc.array(command, { minLength: 3, maxLength: COMMANDS }),
       fc.tuple(reader, reader),
       open,
-      (commands, readers, isOpen) => play(rigs, commands, readers, isOpen, true),
+      (first, commands, readers, isOpen) =>
+        play(rigs, [...first, ...commands], readers, isOpen, true),
     ),
     { numRuns: HISTORIES },
   );
@@ -81,10 +91,12 @@ test(`${HISTORIES} histories give what the model gives`, async () => {
 test(`${COMPACTED} histories with compaction miss nothing, and leak nothing`, async () => {
   await fc.assert(
     fc.asyncProperty(
+      beginning,
       fc.array(commandOrCompaction, { minLength: 3, maxLength: COMMANDS }),
       fc.tuple(reader, reader),
       open,
-      (commands, readers, isOpen) => play(compacted, commands, readers, isOpen, false),
+      (first, commands, readers, isOpen) =>
+        play(compacted, [...first, ...commands], readers, isOpen, false),
     ),
     { numRuns: COMPACTED },
   );
