@@ -78,12 +78,14 @@ function announce(server: RunningServer, config: Config, log: Log): void {
   };
   const exposed = !isLoopback(server.public.host);
   log.info({ ...at, data: config.data, ...(exposed ? { exposed } : {}) }, "tidegate is ready");
+  const isOpen = Object.keys(config.adminAuth.users).length === 0;
+  const forWhom = isOpen ? "for you: no credentials, this machine only" : "for who is in adminAuth";
   process.stdout.write(
     [
       `tidegate ${version}`,
       "",
       `  public      http://${at.public}    for clients`,
-      `  admin       http://${at.admin}    for you: no credentials, this machine only`,
+      `  admin       http://${at.admin}    ${forWhom}`,
       `  metrics     http://${at.metrics}    /metrics and /health`,
       `  data        ${config.data}`,
       "",
