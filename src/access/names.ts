@@ -21,14 +21,32 @@ export function isPrincipalName(name: string): boolean {
   return PRINCIPAL_NAME.test(name) && Buffer.byteLength(name) <= MAX_PRINCIPAL_BYTES;
 }
 
-/** Whether `name` may name a channel: any well-formed text of 1 to 250 bytes without controls. */
+/**
+ * What is wrong with `name` as the name of a channel; undefined when it is legal.
+ *
+ * Legal is well-formed Unicode of 1 to {@link MAX_CHANNEL_BYTES} bytes of UTF-8 without control
+ * characters (U+0000 to U+001F, U+007F). Case, spaces and every other character count as they are;
+ * nothing is trimmed or normalized. `!` (everybody) and `*` (all documents) are legal and special.
+ */
+export function channelNameProblem(name: string): string | undefined {
+  if (name === "") return "is empty";
+  // A character has at most 3 bytes for each unit of its length: most names need no counting.
+  if (name.length * 3 > MAX_CHANNEL_BYTES && Buffer.byteLength(name) > MAX_CHANNEL_BYTES) {
+    return `is longer than ${MAX_CHANNEL_BYTES} bytes`;
+  }
+  if (CONTROL.test(name)) return "has a control character";
+  if (!name.isWellFormed()) return "is not well-formed Unicode (half of a surrogate pair)";
+  return undefined;
+}
+
+/** Whether `name` may name a channel: see {@link channelNameProblem}. */
 export function isChannelName(name: string): boolean {
-  return (
-    name.length > 0 &&
-    (name.length * 3 <= MAX_CHANNEL_BYTES || Buffer.byteLength(name) <= MAX_CHANNEL_BYTES) &&
-    name.isWellFormed() &&
-    !CONTROL.test(name)
-  );
+  return channelNameProblem(name) === undefined;
+}
+
+/** The principal's name, without what kind it is. */
+export function principalName(principal: PrincipalId): string {
+  return principal.slice(principal.indexOf(":") + 1);
 }
 
 /** The key, and so the id, of the document that keeps a principal. */

@@ -4,9 +4,9 @@
 import { TidegateError } from "../base/errors.ts";
 import type { Clock, Stable } from "../clock/tick.ts";
 import type { TickSource } from "../clock/tick-source.ts";
-import { type Changed, ChangedSet } from "./changed-set.ts";
+import { ChangedSet } from "./changed-set.ts";
 import { HeadRing } from "./head-ring.ts";
-import type { LookupMap } from "./ports.ts";
+import type { ChangedChannels, LookupMap } from "./ports.ts";
 import type { Rollbacks } from "./rollbacks.ts";
 import type { StableHead } from "./stable.ts";
 import type { ControllerStore } from "./store.ts";
@@ -73,7 +73,7 @@ export class Aggregator {
    * @param clock not to be changed afterwards
    * @throws TidegateError `stale_owner` when another node took over
    */
-  async publish(clock: Clock, changed: Changed): Promise<Stable> {
+  async publish(clock: Clock, changed: ChangedChannels): Promise<Stable> {
     const { store, lookup, ticks, stable, rollbacks, epoch } = this.#options;
     this.#unpublished.add(changed);
     const tick = await ticks.next();

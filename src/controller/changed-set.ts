@@ -1,11 +1,8 @@
 // A bounded set of channel hashes: what changed since some moment. Beyond its bound it says
 // "unknown", which only wakes more readers than needed.
 
-import type { TickListener } from "./ports.ts";
+import type { ChangedChannels } from "./ports.ts";
 import { MAX_CHANGED_CHANNELS } from "./settings.ts";
-
-/** The hashes of the channels that something changed in; "unknown": look at all. */
-export type Changed = Parameters<TickListener>[1];
 
 /** Channel hashes, collected; "unknown" once there were more than fit. */
 export class ChangedSet {
@@ -36,12 +33,12 @@ export class ChangedSet {
   }
 
   /** What was collected. The set given is never changed afterwards by `take`. */
-  get value(): Changed {
+  get value(): ChangedChannels {
     return this.#unknown ? "unknown" : (this.#hashes ?? NOTHING);
   }
 
   /** Gives what was collected and starts anew. */
-  take(): Changed {
+  take(): ChangedChannels {
     const value = this.value;
     this.#hashes = undefined;
     this.#unknown = false;

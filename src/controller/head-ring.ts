@@ -2,14 +2,14 @@
 // it what changed since the tick that it knew.
 
 import type { Tick } from "../clock/tick.ts";
-import type { Changed } from "./changed-set.ts";
+import type { ChangedChannels } from "./ports.ts";
 import type { HeadRecord } from "./records.ts";
 import { MAX_HEAD_HASHES, MAX_HEAD_TICKS } from "./settings.ts";
 
 /** The changed channels of the last ticks, bounded in ticks and in hashes. */
 export class HeadRing {
   #since: Tick;
-  readonly #recent: { tick: Tick; changed: Changed }[] = [];
+  readonly #recent: { tick: Tick; changed: ChangedChannels }[] = [];
   #hashes = 0;
 
   /** @param since the newest tick before the first that will be added */
@@ -18,7 +18,7 @@ export class HeadRing {
   }
 
   /** Adds a tick. More hashes than the head carries are "unknown". */
-  add(tick: Tick, changed: Changed): void {
+  add(tick: Tick, changed: ChangedChannels): void {
     const bounded = changed !== "unknown" && changed.size > MAX_HEAD_HASHES ? "unknown" : changed;
     this.#recent.push({ tick, changed: bounded });
     this.#hashes += size(bounded);
@@ -37,7 +37,10 @@ export class HeadRing {
 }
 
 /** What changed after `known`, as `head` tells it; "unknown" when it does not reach back so far. */
-export function changedSince(head: Pick<HeadRecord, "since" | "recent">, known: Tick): Changed {
+export function changedSince(
+  head: Pick<HeadRecord, "since" | "recent">,
+  known: Tick,
+): ChangedChannels {
   if (known < head.since) return "unknown";
   const all = new Set<number>();
   for (const { tick, changed } of head.recent) {
@@ -48,6 +51,6 @@ export function changedSince(head: Pick<HeadRecord, "since" | "recent">, known: 
   return all;
 }
 
-function size(changed: Changed): number {
+function size(changed: ChangedChannels): number {
   return changed === "unknown" ? 0 : changed.size;
 }

@@ -49,8 +49,11 @@ export interface Healer {
   ): Promise<(readonly number[] | "imported")[]>;
 }
 
+/** The hashes of the channels that something changed in; "unknown": look at all. */
+export type ChangedChannels = ReadonlySet<number> | "unknown";
+
 /** Hears of each tick: the new stable clock, and the hashes of the channels changed since the last. */
-export type TickListener = (stable: Stable, changed: ReadonlySet<number> | "unknown") => void;
+export type TickListener = (stable: Stable, changed: ChangedChannels) => void;
 
 /** What the controller offers: the stable clock as this node knows it. */
 export interface StableClock {

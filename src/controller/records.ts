@@ -9,7 +9,7 @@ import type { Rollback } from "../clock/branches.ts";
 import { ByteReader, ByteWriter, MalformedBytes } from "../clock/bytes.ts";
 import type { Stable, Tick } from "../clock/tick.ts";
 import { decodeClock, encodeClock } from "../clock/whole.ts";
-import type { Changed } from "./changed-set.ts";
+import type { ChangedChannels } from "./ports.ts";
 import { MAX_FAILOVER_ENTRIES, MAX_HEAD_HASHES, MAX_HEAD_TICKS } from "./settings.ts";
 import type { VbucketRecord } from "./vbucket-state.ts";
 
@@ -50,7 +50,7 @@ export interface HeadRecord {
   /** The tick before the first of `recent`. */
   readonly since: Tick;
   /** The last ticks, oldest first, each with the channels changed in it. */
-  readonly recent: readonly { readonly tick: Tick; readonly changed: Changed }[];
+  readonly recent: readonly { readonly tick: Tick; readonly changed: ChangedChannels }[];
 }
 
 /**
@@ -162,7 +162,7 @@ export function decodeHead(bytes: Uint8Array, place: string): HeadRecord {
     const clock = decodeClock(reader.raw(reader.varint()));
     const since = reader.varint() as Tick;
     const count = bounded(reader.varint(), MAX_HEAD_TICKS, "ticks");
-    const recent: { tick: Tick; changed: Changed }[] = [];
+    const recent: { tick: Tick; changed: ChangedChannels }[] = [];
     let before: number = since;
     for (let i = 0; i < count; i++) {
       before += reader.varint();

@@ -4,8 +4,7 @@ import { assert } from "../base/assert.ts";
 import { TidegateError } from "../base/errors.ts";
 import { includesClock } from "../clock/clock.ts";
 import type { Clock, Stable } from "../clock/tick.ts";
-import type { Changed } from "./changed-set.ts";
-import type { StableClock, TickListener } from "./ports.ts";
+import type { ChangedChannels, StableClock, TickListener } from "./ports.ts";
 
 /** The stable clock of a node; the owner and the follower publish into it. */
 export class StableHead implements StableClock {
@@ -52,7 +51,7 @@ export class StableHead implements StableClock {
   }
 
   /** Makes `stable` the head and tells everyone. The clock must not be changed afterwards. */
-  publish(stable: Stable, changed: Changed): void {
+  publish(stable: Stable, changed: ChangedChannels): void {
     assert(stable.tick > this.#head.tick, "ticks grow");
     this.#head = stable;
     for (const listener of this.#listeners) {

@@ -3,7 +3,8 @@
 
 import { assert } from "../base/assert.ts";
 import type { FeedEvent, FeedMutation } from "../bucket/feed.ts";
-import { type Changed, ChangedSet } from "./changed-set.ts";
+import { ChangedSet } from "./changed-set.ts";
+import type { ChangedChannels } from "./ports.ts";
 import {
   FIRST_STORED_LOOK_MS,
   HEAL_RETRY_MAX_MS,
@@ -367,7 +368,7 @@ export class Validation {
   }
 
   /** The vbuckets whose clock moved, and the channels changed with that; both start anew. */
-  takeMoved(): { vbuckets: readonly number[]; changed: Changed } {
+  takeMoved(): { vbuckets: readonly number[]; changed: ChangedChannels } {
     const vbuckets = [...this.#moved];
     this.#moved.clear();
     return { vbuckets, changed: this.#changed.take() };

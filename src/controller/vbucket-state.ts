@@ -3,7 +3,8 @@
 
 import { assert } from "../base/assert.ts";
 import type { FailoverEntry, FeedMutation, StreamPosition } from "../bucket/feed.ts";
-import { type Changed, ChangedSet } from "./changed-set.ts";
+import { ChangedSet } from "./changed-set.ts";
+import type { ChangedChannels } from "./ports.ts";
 
 /**
  * The mutations between two snapshot ends. The clock moves over a segment as a whole: inside a
@@ -187,7 +188,7 @@ export class VbucketState {
    * Moves the clock over the segments that are complete and validated, calling `changed` with the
    * channels of each. Gives whether it moved.
    */
-  advance(changed: (channels: Changed) => void): boolean {
+  advance(changed: (channels: ChangedChannels) => void): boolean {
     const before = this.#clock;
     let first = this.#segments[0];
     while (first?.complete && first.pending === 0) {

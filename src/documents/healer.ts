@@ -6,8 +6,8 @@ import { isTidegateError } from "../base/errors.ts";
 import type { MutationToken } from "../bucket/bucket.ts";
 import type { FailoverEntry, FeedMutation } from "../bucket/feed.ts";
 import type { Healer } from "../controller/ports.ts";
-import { pseudoChannel } from "../index/pseudo-channel.ts";
 import { channelHash } from "../index/shape.ts";
+import { touchedChannels } from "../index/touched.ts";
 import type { IndexMutation, IndexWriter } from "../index/types.ts";
 import { mapConcurrently } from "./concurrency.ts";
 import type { StoreContext } from "./context.ts";
@@ -93,13 +93,7 @@ function importNewest(ctx: StoreContext, id: string): Promise<boolean> {
 
 async function write(parts: HealerParts, mutation: IndexMutation): Promise<readonly number[]> {
   await parts.writer.write(mutation, true);
-  const hashes = new Set<number>();
-  for (const channel of mutation.channels) hashes.add(channelHash(channel));
-  for (const removal of mutation.removals) hashes.add(channelHash(removal.channel));
-  for (const { principal } of mutation.grants ?? []) {
-    hashes.add(channelHash(pseudoChannel(principal)));
-  }
-  return [...hashes];
+  return [...new Set(Array.from(touchedChannels(mutation), channelHash))];
 }
 
 /** The branch that each mutation belongs to, when the caller does not say. */

@@ -1,7 +1,7 @@
 // The documents of users and roles: revisions like others, under keys that no client can address,
 // with a fixed result in place of the sync function's. What they say is `src/access/principals/`.
 
-import { principalKey } from "../access/names.ts";
+import { principalKey, principalName } from "../access/names.ts";
 import type { AdminGrants, PrincipalStore, StoredPrincipal } from "../access/ports.ts";
 import { TidegateError } from "../base/errors.ts";
 import type { JsonObject } from "../base/json.ts";
@@ -84,7 +84,7 @@ async function save(
 /** What the document of a principal says in place of the sync function. */
 function resultOf(principal: PrincipalId, { channels, roles }: AdminGrants): SyncResult {
   const isUser = principal.startsWith("user:");
-  const name = isUser ? principal.slice("user:".length) : principal;
+  const name = isUser ? principalName(principal) : principal;
   return {
     ...EMPTY_SYNC_RESULT,
     access: channels.length === 0 ? [] : [{ principal: name, channels: [...channels] }],

@@ -8,9 +8,6 @@ import type { Actor } from "./types.ts";
 /** The most channels that one revision may be in. More: `sync_function_failed`. */
 export const MAX_CHANNELS_PER_REVISION = 1000;
 
-/** The longest channel, user or role name in UTF-8 bytes. Longer: `sync_function_failed`. */
-export const MAX_NAME_BYTES = 250;
-
 /** The most names and channels, summed over all its `access` and `role` calls, of one revision. */
 export const MAX_GRANTS_PER_REVISION = 1000;
 

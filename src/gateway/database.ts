@@ -13,11 +13,10 @@ import type { Index } from "../index/open.ts";
 import type { RunningChangesEngine } from "../replication/engine.ts";
 import type { ChangesEngine } from "../replication/types.ts";
 import type { Time } from "../runtime/time.ts";
-import type { ImportFilterHolder } from "./import-filter-holder.ts";
 import type { IndexFeeder } from "./index-feeder.ts";
 import type { LiveSettings } from "./live-settings.ts";
-import type { SyncFunctionHolder } from "./sync-function-holder.ts";
 import type { Database, DatabaseSettings, HealthProblem } from "./types.ts";
+import type { UserFunctions } from "./user-functions.ts";
 
 /** How long a closing database waits for its last mutations to become stable. */
 const LAST_TICK_LIMIT_MS = 3000;
@@ -32,8 +31,7 @@ export interface DatabaseParts {
   readonly time: Time;
   readonly log: Log;
   readonly problems: Problems;
-  readonly syncFunction: SyncFunctionHolder;
-  readonly importFilter: ImportFilterHolder;
+  readonly functions: UserFunctions;
   readonly index: Index;
   readonly feeder: IndexFeeder;
   readonly documents: DocumentStoreHandle;
@@ -110,21 +108,14 @@ export class OpenDatabase implements Database {
    * changed then.
    */
   async configure(settings: DatabaseSettings): Promise<void> {
-    const filter = await this.#parts.importFilter.prepare(settings.import?.filter);
-    try {
-      await this.#parts.syncFunction.replace(settings.syncFunction);
-    } catch (error) {
-      filter.discard();
-      throw error;
-    }
-    filter.take();
+    await this.#parts.functions.replace(settings);
     this.#parts.live.current = settings;
   }
 
   async close(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
-    const { bucket, controller, index, changes, documents, syncFunction, end } = this.#parts;
+    const { bucket, controller, index, changes, documents, functions, end } = this.#parts;
     this.#parts.ending.abort();
     await this.#parts.compaction;
     await documents.idle();
@@ -135,8 +126,7 @@ export class OpenDatabase implements Database {
     await controller.close();
     end();
     await index.close();
-    await syncFunction.close();
-    this.#parts.importFilter.close();
+    functions.close();
     await bucket.close();
   }
 
@@ -144,7 +134,7 @@ export class OpenDatabase implements Database {
   async abandon(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
-    const { bucket, controller, index, changes, syncFunction, end } = this.#parts;
+    const { bucket, controller, index, changes, functions, end } = this.#parts;
     this.#parts.ending.abort();
     await this.#parts.compaction;
     changes.close();
@@ -152,8 +142,7 @@ export class OpenDatabase implements Database {
     await controller.abandon();
     end();
     await index.close();
-    await syncFunction.close();
-    this.#parts.importFilter.close();
+    functions.close();
     await bucket.close();
   }
 

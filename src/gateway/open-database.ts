@@ -17,12 +17,11 @@ import type { Random } from "../runtime/random.ts";
 import type { Time } from "../runtime/time.ts";
 import { compactInBackground } from "./compaction-loop.ts";
 import { OpenDatabase } from "./database.ts";
-import { ImportFilterHolder } from "./import-filter-holder.ts";
 import { IndexFeeder } from "./index-feeder.ts";
 import { instanceIsGone, newInstance } from "./instance.ts";
 import { LiveSettings } from "./live-settings.ts";
-import { SyncFunctionHolder } from "./sync-function-holder.ts";
 import type { DatabaseSettings } from "./types.ts";
+import { UserFunctions } from "./user-functions.ts";
 
 /** What {@link openDatabase} needs. */
 export interface DatabaseOptions {
@@ -43,8 +42,7 @@ interface Making extends Omit<DatabaseOptions, "controller"> {
   readonly live: LiveSettings;
   readonly index: Index;
   readonly feeder: IndexFeeder;
-  readonly syncFunction: SyncFunctionHolder;
-  readonly importFilter: ImportFilterHolder;
+  readonly functions: UserFunctions;
   /** Known only later than the documents that refer to them. */
   controller: Controller | undefined;
   changes: RunningChangesEngine | undefined;
@@ -56,15 +54,14 @@ export async function openDatabase(options: DatabaseOptions): Promise<OpenDataba
   const log = options.log.child({ database: bucket.name });
   const problems = new Problems(time, log);
   const live = new LiveSettings(settings);
-  const syncFunction = await SyncFunctionHolder.open(settings.syncFunction, log, time);
-  const importFilter = await openFilter(settings, syncFunction, log, time);
+  const functions = await UserFunctions.open(settings, log, time);
   const { instance, end } = newInstance(random);
   try {
     const { partitions, shape } = settings.index;
     const { vbuckets, index: collection } = bucket;
     const index = await openIndex({ collection, vbuckets, partitions, shape, time, log });
     const feeder = new IndexFeeder(index, problems);
-    const shared = { log, problems, live, index, feeder, syncFunction, importFilter };
+    const shared = { log, problems, live, index, feeder, functions };
     const making: Making = {
       ...options,
       ...shared,
@@ -85,35 +82,19 @@ export async function openDatabase(options: DatabaseOptions): Promise<OpenDataba
     return new OpenDatabase({ ...shared, ...parts });
   } catch (error) {
     end();
-    await syncFunction.close();
-    importFilter.close();
-    throw error;
-  }
-}
-
-/** Compiles the import filter; lets go of the sync function when that fails. */
-async function openFilter(
-  settings: DatabaseSettings,
-  syncFunction: SyncFunctionHolder,
-  log: Log,
-  time: Time,
-): Promise<ImportFilterHolder> {
-  try {
-    return await ImportFilterHolder.open(settings.import?.filter, log, time);
-  } catch (error) {
-    await syncFunction.close();
+    functions.close();
     throw error;
   }
 }
 
 function makeDocuments(making: Making): DocumentStoreHandle {
-  const { bucket, time, random, log, live, feeder, syncFunction, importFilter, settings } = making;
+  const { bucket, time, random, log, live, feeder, functions, settings } = making;
   const { writer } = settings.index;
   return createDocumentStore({
     bucket,
     settings: { limits: live.limits },
-    syncFunction: feeder.paced(() => syncFunction.current),
-    importFilter: () => importFilter.current,
+    syncFunction: feeder.paced(() => functions.syncFunction),
+    importFilter: () => functions.importFilter,
     onSaved: (mutation) => {
       if (writer === "frontend") feeder.saved(mutation);
       making.changes?.saved(mutation);

@@ -88,9 +88,6 @@ export interface IndexMutation {
 /** A hash of a channel's name (32 bits), for sets of changed channels. Collisions only wake. */
 export type ChannelHash = number;
 
-/** The channels that something changed in; "unknown": look at all. */
-export type ChangedChannels = ReadonlySet<ChannelHash> | "unknown";
-
 /** The channel of all documents. */
 export const ALL_CHANNEL = "*";
 /** The channel that every principal may see. */

@@ -2,6 +2,8 @@
 // ten thousand channels of one user stand in the wake table once, however often its feeds wait.
 
 import type { Stable } from "../clock/tick.ts";
+import type { ChangedChannels } from "../controller/ports.ts";
+import { touchedChannels } from "../index/touched.ts";
 import { ALL_CHANNEL, type IndexMutation } from "../index/types.ts";
 import type { EagerRows } from "./eager.ts";
 import type { Channels } from "./reach.ts";
@@ -91,15 +93,14 @@ export class Audiences {
   }
 
   /** Wakes whom a tick concerns. */
-  ticked(before: Stable, changed: ReadonlySet<number> | "unknown"): void {
+  ticked(before: Stable, changed: ChangedChannels): void {
     for (const listener of this.#table.concerned(changed)) listener.wake(before);
   }
 
   /** Hands a save to the eager feeds that it concerns. */
   saved(mutation: IndexMutation): void {
     if (this.#eager.size === 0) return;
-    const hashes = new Set(mutation.channels.map(this.#channelHash));
-    for (const { channel } of mutation.removals) hashes.add(this.#channelHash(channel));
+    const hashes = new Set(Array.from(touchedChannels(mutation), this.#channelHash));
     for (const { eager } of this.#eager.concerned(hashes)) {
       for (const feed of eager ?? []) {
         feed.rows.saved(mutation);

@@ -19,7 +19,7 @@ import { MAX_FEED_CHANNELS, MAX_FEED_DOCUMENTS } from "./limits.ts";
 import type { Change } from "./merge.ts";
 import type { FeedSource, Place } from "./ports.ts";
 import { type Plan, Reach } from "./reach.ts";
-import { type PlanSources, readPlan } from "./read-plan.ts";
+import { readPlan } from "./read-plan.ts";
 import { RecentTicks } from "./recent-ticks.ts";
 import type { ChangesEngine, ChangesFeed, ChangesOptions } from "./types.ts";
 
@@ -106,7 +106,6 @@ class Engine implements RunningChangesEngine {
   }
 
   #changes(
-    sources: PlanSources,
     actor: Actor,
     plan: Plan,
     start: Place | undefined,
@@ -119,7 +118,7 @@ class Engine implements RunningChangesEngine {
       this.#recent.forget(this.#head.tick);
     }
     const changed = this.#recent.changed(plan.from.tick, plan.to.tick);
-    return readPlan(sources, actor.access, plan, changed, { start, vbuckets });
+    return readPlan(this.#options, actor.access, plan, changed, { start, vbuckets });
   }
 
   #source(actor: Actor, options: ChangesOptions): FeedSource {
@@ -144,7 +143,7 @@ class Engine implements RunningChangesEngine {
       head: () => this.#head,
       changes: (plan, start, stripe) => {
         const wanted = stripe && ofIds ? stripe.intersection(ofIds) : (stripe ?? ofIds);
-        return this.#changes(this.#options, actor, plan, start, wanted);
+        return this.#changes(actor, plan, start, wanted);
       },
       // An entry without a revision stands for a purge, or for what is no document.
       wants: ({ entry, left, revoked }) =>

@@ -4,7 +4,7 @@
 import type { Access } from "../access/types.ts";
 import { zeroClock } from "../clock/clock.ts";
 import type { Clock } from "../clock/tick.ts";
-import type { TickListener } from "../controller/ports.ts";
+import type { ChangedChannels } from "../controller/ports.ts";
 import type { DocumentStore, Winner } from "../documents/types.ts";
 import { ALL_CHANNEL, type Entry, type IndexReader } from "../index/types.ts";
 import type { Time } from "../runtime/time.ts";
@@ -48,7 +48,7 @@ export function readPlan(
   sources: PlanSources,
   access: Access,
   plan: Plan,
-  changed: Parameters<TickListener>[1],
+  changed: ChangedChannels,
   where: Where,
 ): AsyncIterable<readonly Change[]> {
   const readings = readingsOf(sources, plan, changed);
@@ -60,7 +60,7 @@ export function readPlan(
 function readingsOf(
   { channelHash, vbuckets }: PlanSources,
   { from, to, channels, backfilled, doubtful, revoked, dropped }: Plan,
-  changed: Parameters<TickListener>[1],
+  changed: ChangedChannels,
 ): Reading[] {
   const zero = zeroClock(vbuckets);
   const readings: Reading[] = [];

@@ -1,10 +1,8 @@
 // Which channels the last ticks have changed: so that a live feed of many channels reads only those.
 
 import type { Tick } from "../clock/tick.ts";
-import type { TickListener } from "../controller/ports.ts";
+import type { ChangedChannels } from "../controller/ports.ts";
 import { MAX_RECENT_HASHES, MAX_RECENT_TICKS } from "./limits.ts";
-
-type Changed = Parameters<TickListener>[1];
 
 /** The changed channels of the last ticks, bounded in ticks and in hashes. */
 export class RecentTicks {
@@ -18,7 +16,7 @@ export class RecentTicks {
     this.#since = since;
   }
 
-  add(tick: Tick, changed: Changed): void {
+  add(tick: Tick, changed: ChangedChannels): void {
     if (changed === "unknown" || changed.size > MAX_RECENT_HASHES) {
       this.forget(tick);
       return;
@@ -41,7 +39,7 @@ export class RecentTicks {
   }
 
   /** The hashes of the channels changed in ticks after `from` up to `to`; "unknown": any. */
-  changed(from: Tick, to: Tick): Changed {
+  changed(from: Tick, to: Tick): ChangedChannels {
     if (from < this.#since) return "unknown";
     const ticks = this.#ticks.filter(({ tick }) => tick > from && tick <= to);
     const [only] = ticks;

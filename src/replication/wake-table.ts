@@ -1,5 +1,7 @@
 // Who waits for which channel. Finding whom a tick concerns costs as much as they are many.
 
+import type { ChangedChannels } from "../controller/ports.ts";
+
 /** The channels that a feed looks at, as hashes; "all": every change concerns it. */
 export type WatchedChannels = readonly number[] | "all";
 
@@ -48,7 +50,7 @@ export class WakeTable<Feed> {
   }
 
   /** The feeds that a tick with these changed channels concerns, each once. */
-  concerned(changed: ReadonlySet<number> | "unknown"): Set<Feed> {
+  concerned(changed: ChangedChannels): Set<Feed> {
     const feeds = new Set(this.#watchingAll);
     if (changed === "unknown") {
       for (const feed of this.#watchingSome) feeds.add(feed);

@@ -3,15 +3,8 @@
 
 import { afterAll, expect, test } from "bun:test";
 import fc from "fast-check";
-import {
-  beginning,
-  type Command,
-  command,
-  commandOrCompaction,
-  History,
-  open,
-  reader,
-} from "./history.ts";
+import { beginning, type Command, command, commandOrCompaction, open, reader } from "./commands.ts";
+import { History } from "./history.ts";
 import type { Reader } from "./model.ts";
 import { Rig, type RigOptions } from "./rig.ts";
 

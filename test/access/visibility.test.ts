@@ -1,7 +1,7 @@
 // Who sees what at which clock: how it follows the ticks, what it reads for that, what it keeps in
 // memory, and what it does when the index fails or was rolled back. Random histories: model.test.ts.
 
-import { expect, test } from "bun:test";
+import { expect } from "bun:test";
 import type { Access } from "../../src/access/types.ts";
 import { TidegateError } from "../../src/base/errors.ts";
 import type { Rollback } from "../../src/clock/branches.ts";
@@ -9,31 +9,9 @@ import { zeroClock } from "../../src/clock/clock.ts";
 import type { Tick } from "../../src/clock/tick.ts";
 import { ADMIN } from "../../src/documents/types.ts";
 import type { Index } from "../../src/index/open.ts";
-import { isPseudoChannel, type PrincipalId } from "../../src/index/pseudo-channel.ts";
-import { documentOf, Rig, type RigOptions, type Says } from "./rig.ts";
-
-const rigged = (name: string, task: (rig: Rig) => Promise<void>, options: RigOptions = {}) =>
-  test(name, async () => {
-    const rig = await Rig.open(options);
-    try {
-      await task(rig);
-    } finally {
-      await rig.close();
-    }
-  });
-
-/** Saves a document over the one that is there. */
-async function put(rig: Rig, id: string, says: Partial<Says>): Promise<void> {
-  const newest = (await rig.documents.leaves([id]))[0]?.[0];
-  const parent = newest ? { _rev: newest.rev } : {};
-  await rig.documents.put(ADMIN, id, documentOf(says, parent));
-}
-
-async function grant(rig: Rig, who: PrincipalId, channels: string[], roles: string[] = []) {
-  const { principals } = rig.documents;
-  const { rev } = (await principals.load(who)) ?? {};
-  await principals.save(who, rev, {}, { channels, roles });
-}
+import { isPseudoChannel } from "../../src/index/pseudo-channel.ts";
+import { grant, put, rigged } from "./cases.ts";
+import { documentOf, type RigOptions } from "./rig.ts";
 
 const now = (access: Access) => [...access.now()].sort();
 

@@ -15,7 +15,8 @@ import { openGateway } from "../../src/gateway/gateway.ts";
 import type { IndexMutation } from "../../src/index/types.ts";
 import { systemRandom } from "../../src/runtime/random.ts";
 import { systemTime } from "../../src/runtime/time.ts";
-import { command, History, reader } from "./history.ts";
+import { command, reader } from "./commands.ts";
+import { History } from "./history.ts";
 import type { Stage } from "./rig.ts";
 
 const HISTORIES = 300;

@@ -14,6 +14,7 @@ const token = (
 });
 
 const verifying = (fails: string) => ({ test: "test/access/token-verify.test.ts", fails });
+const keys = (fails: string) => ({ test: "test/access/token-keys.test.ts", fails });
 const users = (fails: string) => ({ test: "test/access/token-logins.test.ts", fails });
 const parts = (fails: string) => ({ test: "test/access/oidc-parts.test.ts", fails });
 const oidc = (fails: string) => ({ test: "test/access/oidc.test.ts", fails });
@@ -49,12 +50,12 @@ export const tokenBreakages: readonly Breakage[] = [
     "if (!looked.at) await verifyInVain(token);",
     "",
   ]),
-  token("secrets that an issuer publishes are keys", verifying("are no keys"), [
+  token("secrets that an issuer publishes are keys", keys("are no keys"), [
     "access/tokens/keys.ts",
     'kty === "oct" || ',
     "",
   ]),
-  token("keys for encryption are for signatures too", verifying("are no keys"), [
+  token("keys for encryption are for signatures too", keys("are no keys"), [
     "config/token-keys.ts",
     'use !== undefined && use !== "sig"',
     'use === "none"',
@@ -64,52 +65,52 @@ export const tokenBreakages: readonly Breakage[] = [
     "(name) => algorithms?.includes(name) ?? true",
     "() => algorithms?.length !== 0",
   ]),
-  token("unknown keys are asked for each time", verifying("not asked for by a storm"), [
+  token("unknown keys are asked for each time", keys("not asked for by a storm"), [
     "access/tokens/refreshed.ts",
     "await this.#load(UNKNOWN_KEY_MS);",
     "await this.#load(0);",
   ]),
-  token("an issuer that is ill is asked each time", verifying("make a 503, not a 401"), [
+  token("an issuer that is ill is asked each time", keys("make a 503, not a 401"), [
     "access/tokens/refreshed.ts",
     "(this.#failed ? RETRY_MS : pauseMs)",
     "(this.#failed ? 0 : pauseMs)",
   ]),
-  token("new keys are not asked for", verifying("a token names one that is new"), [
+  token("new keys are not asked for", keys("a token names one that is new"), [
     "access/tokens/keys.ts",
     "return found.length > 0 ? found : fitting(await source.again(), algorithm, kid);",
     "return found;",
   ]),
-  token("keys stay for ever", verifying("are fetched again when they are old"), [
+  token("keys stay for ever", keys("are fetched again when they are old"), [
     "access/tokens/refreshed.ts",
     "if (this.#age() > FRESH_MS)",
     "if (!this.#value)",
   ]),
-  token("answers have no bound", verifying("make a 503, not a 401"), [
+  token("answers have no bound", keys("make a 503, not a 401"), [
     "access/tokens/provider-answers.ts",
     "length > MAX_ANSWER_BYTES",
     "length < 0",
   ]),
-  token("redirects are followed", verifying("make a 503, not a 401"), [
+  token("redirects are followed", keys("make a 503, not a 401"), [
     "access/tokens/provider-answers.ts",
     'redirect: "manual"',
     'redirect: "follow"',
   ]),
-  token("a description may be another issuer's", verifying("another issuer's are not taken"), [
+  token("a description may be another issuer's", keys("another issuer's are not taken"), [
     "access/tokens/discovery.ts",
     "said.issuer !== issuer",
     "said.issuer === undefined",
   ]),
-  token("keys may come from anywhere without TLS", verifying("another issuer's are not taken"), [
+  token("keys may come from anywhere without TLS", keys("another issuer's are not taken"), [
     "access/tokens/discovery.ts",
     'const isSafe = typeof url === "string" && isSafeUrl(url);',
     'const isSafe = typeof url === "string" && isSafeUrl(issuer);',
   ]),
-  token("a known token outlives its key", verifying("are asked after for tokens"), [
+  token("a known token outlives its key", keys("are asked after for tokens"), [
     "access/tokens/known-tokens.ts",
     "if (keys.includes(key)) return subject;",
     "if (keys.length + key.fits.length >= 0) return subject;",
   ]),
-  token("a known token outlives its time", verifying("beyond its time"), [
+  token("a known token outlives its time", keys("beyond its time"), [
     "access/tokens/known-tokens.ts",
     "if (subject.expiresMs > this.#time.nowMs()) {",
     "if (this.#time.nowMs() > 0) {",

@@ -103,7 +103,7 @@ export const couchbaseBreakages: readonly Breakage[] = [
   {
     invariant: "import",
     what: "another filter is compiled, but not put in place",
-    edits: [{ file: "src/gateway/database.ts", find: "    filter.take();\n", replace: "" }],
+    edits: [{ file: "src/gateway/user-functions.ts", find: "    filter.take();\n", replace: "" }],
     test: FILTER,
     fails: "another filter and a resync bring what the first one left out",
   },

@@ -1,33 +1,18 @@
 // Changes by access, case by case: grants and revocations under feeds that are open, in the middle of
 // a page, of many channels. Random histories: test/access/model.test.ts.
 
-import { expect, test } from "bun:test";
+import { expect } from "bun:test";
 import { FULL_ACCESS } from "../../src/access/types.ts";
 import { vbucketOf } from "../../src/bucket/vbucket.ts";
 import { type Actor, ADMIN } from "../../src/documents/types.ts";
-import { type PrincipalId, pseudoChannel } from "../../src/index/pseudo-channel.ts";
+import { pseudoChannel } from "../../src/index/pseudo-channel.ts";
 import type { ChangesFeed, ChangesOptions } from "../../src/replication/types.ts";
-import { documentOf, Rig, type RigOptions, type Says } from "../access/rig.ts";
+import { grant, put, rigged } from "../access/cases.ts";
+import { documentOf, type Rig } from "../access/rig.ts";
 import { until } from "../harness/until.ts";
 import type { Row } from "../simulation/support.ts";
 
 type AccessRow = Row & { readonly revoked?: boolean };
-
-const rigged = (name: string, task: (rig: Rig) => Promise<void>, options: RigOptions = {}) =>
-  test(name, async () => {
-    const rig = await Rig.open(options);
-    try {
-      await task(rig);
-    } finally {
-      await rig.close();
-    }
-  });
-
-async function put(rig: Rig, id: string, says: Partial<Says>): Promise<string> {
-  const newest = (await rig.documents.leaves([id]))[0]?.[0];
-  const parent = newest ? { _rev: newest.rev } : {};
-  return (await rig.documents.put(ADMIN, id, documentOf(says, parent))).rev;
-}
 
 /** Saves `count` documents into `channels`. */
 async function fill(rig: Rig, name: string, count: number, channels: string[]): Promise<void> {
@@ -36,12 +21,6 @@ async function fill(rig: Rig, name: string, count: number, channels: string[]): 
     _id: `${name}${i}`,
   }));
   await rig.documents.bulk(ADMIN, documents);
-}
-
-async function grant(rig: Rig, who: PrincipalId, channels: string[], roles: string[] = []) {
-  const { principals } = rig.documents;
-  const { rev } = (await principals.load(who)) ?? {};
-  await principals.save(who, rev, {}, { channels, roles });
 }
 
 async function actor(rig: Rig, name: string): Promise<Actor> {

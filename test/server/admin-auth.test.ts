@@ -88,3 +88,10 @@ test("without administrators the listener is on loopback, or is refused", () => 
   expect(() => load({ adminAuth: { users: { ci: {} } } })).toThrow("adminAuth.users.ci");
   expect(() => load({ adminAuth: { users: { ci: { token: "short" } } } })).toThrow("token");
 });
+
+test("a hash that is none stops the start, and is not repeated", async () => {
+  const adminAuth = { users: { root: { passwordHash: "scrypt$32768$8$1$broken" } } };
+  const started = startFixture({ adminAuth });
+  expect(started).rejects.toThrow("adminAuth.users.root.passwordHash: expected what");
+  expect(started).rejects.not.toThrow("broken");
+});

@@ -40,7 +40,11 @@ export async function startFixture(settings: JsonObject = {}): Promise<Fixture> 
   const log = complainingLog(complaints);
   const parts = { config, log, time: systemTime(), random: systemRandom, version: "0.0.0" };
   const gateway = await openGateway({ dataDirectory: directory, ...parts });
-  const server = await startServer({ ...parts, gateway });
+  const server = await startServer({ ...parts, gateway }).catch(async (error) => {
+    await gateway.close();
+    if (data === undefined) rmSync(directory, { recursive: true });
+    throw error;
+  });
   return {
     directory,
     gateway,

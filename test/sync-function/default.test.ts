@@ -2,11 +2,11 @@
 
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import fc from "fast-check";
+import { isChannelName } from "../../src/access/names.ts";
 import { isTidegateError } from "../../src/base/errors.ts";
 import type { Json, JsonObject } from "../../src/base/json.ts";
 import { silentLog } from "../../src/base/log.ts";
 import { defaultSyncFunction } from "../../src/documents/default-sync.ts";
-import { nameProblem } from "../../src/documents/sync-function/channel-name.ts";
 import {
   createSyncFunction,
   type SandboxedSyncFunction,
@@ -35,7 +35,7 @@ afterAll(async () => {
 async function outcome(sync: SyncFunction, input: SyncInput): Promise<SyncResult | string> {
   try {
     const result = normalizeResult(await sync.run(input));
-    return result.channels.some((name) => nameProblem(name) !== undefined) ? "refused" : result;
+    return !result.channels.every(isChannelName) ? "refused" : result;
   } catch (error) {
     if (isTidegateError(error, "sync_function_failed")) return "refused";
     throw error;

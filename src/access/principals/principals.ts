@@ -10,6 +10,7 @@ import { type PrincipalId, pseudoChannel } from "../../index/pseudo-channel.ts";
 import { channelHash } from "../../index/shape.ts";
 import type { Random } from "../../runtime/random.ts";
 import type { Time } from "../../runtime/time.ts";
+import { principalName } from "../names.ts";
 import type { AdminGrants, PrincipalStore, StoredPrincipal } from "../ports.ts";
 import {
   grantsOfUser,
@@ -66,7 +67,6 @@ export class Principals {
   readonly #store: PrincipalStore;
   readonly #options: PrincipalsOptions;
   readonly #cache: UserCache;
-  readonly #end: () => void;
 
   constructor(options: PrincipalsOptions) {
     const { store, stable } = options;
@@ -79,7 +79,8 @@ export class Principals {
       },
       (name) => channelHash(pseudoChannel(userId(name))),
     );
-    this.#end = stable.subscribe((_, changed) => this.#cache.changed(changed));
+    // Until the database is closed, and its clock with it.
+    stable.subscribe((_, changed) => this.#cache.changed(changed));
   }
 
   /** The user as this node knows it, from the cache; undefined when there is none. */
@@ -155,11 +156,6 @@ export class Principals {
     this.#cache.forget(name);
   }
 
-  /** Hears of no more ticks. */
-  close(): void {
-    this.#end();
-  }
-
   /**
    * Waits until what was written is in the stable clock: who is told that a change is done may count
    * on its effect. When that takes long the change is done all the same, and takes effect later.
@@ -195,7 +191,7 @@ export class Principals {
       if (next === undefined) return undefined;
       try {
         const saved = await store.save(id, found?.rev, next.body, next.grants);
-        if (id.startsWith("user:")) this.#cache.forget(id.slice("user:".length));
+        if (id.startsWith("user:")) this.#cache.forget(principalName(id));
         await this.#settled(saved);
         return { rev: saved.rev, created: found === undefined };
       } catch (error) {

@@ -1,7 +1,7 @@
 // Users as this node knows them. A tick that names a user's pseudo-channel makes it forget that user
 // and tells who watches: so a change on any node is known here one tick later.
 
-import type { TickListener } from "../../controller/ports.ts";
+import type { ChangedChannels } from "../../controller/ports.ts";
 import { BoundedMap } from "../bounded-map.ts";
 import type { Stored, UserRecord } from "./records.ts";
 
@@ -65,7 +65,7 @@ export class UserCache {
   }
 
   /** A tick came. */
-  changed(hashes: Parameters<TickListener>[1]): void {
+  changed(hashes: ChangedChannels): void {
     if (this.#byHash.size === 0) return;
     if (hashes === "unknown") {
       for (const names of [...this.#byHash.values()]) this.#forgetAll(names);

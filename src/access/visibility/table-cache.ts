@@ -4,7 +4,7 @@
 import { type Branches, clampToBranches } from "../../clock/branches.ts";
 import { copyClock, zeroClock } from "../../clock/clock.ts";
 import type { Clock, Stable } from "../../clock/tick.ts";
-import type { StableClock, TickListener } from "../../controller/ports.ts";
+import type { ChangedChannels, StableClock } from "../../controller/ports.ts";
 import { type PrincipalId, pseudoChannel } from "../../index/pseudo-channel.ts";
 import { channelHash } from "../../index/shape.ts";
 import type { IndexReader } from "../../index/types.ts";
@@ -219,7 +219,7 @@ export class TableCache {
     this.#unsubscribe();
   }
 
-  #ticked(changed: Parameters<TickListener>[1]): void {
+  #ticked(changed: ChangedChannels): void {
     if (changed === "unknown") {
       for (const table of this.#tables.values()) table.mark();
       this.#epoch++;

@@ -1,10 +1,7 @@
 // The limits of a sync function's run, in one place.
 
-import {
-  MAX_CHANNELS_PER_REVISION,
-  MAX_GRANTS_PER_REVISION,
-  MAX_NAME_BYTES,
-} from "../sync-port.ts";
+import { MAX_CHANNEL_BYTES } from "../../access/names.ts";
+import { MAX_CHANNELS_PER_REVISION, MAX_GRANTS_PER_REVISION } from "../sync-port.ts";
 import type { PreludeLimits } from "./prelude.ts";
 
 /** What a function in the sandbox is for; messages call it so. */
@@ -94,7 +91,7 @@ export const PRELUDE_LIMITS: PreludeLimits = {
   // One more than the store allows: it reads `*` as `!`, which may make two names one.
   channels: MAX_CHANNELS_PER_REVISION + 1,
   grants: MAX_GRANTS_PER_REVISION,
-  nameUnits: MAX_NAME_BYTES,
+  nameUnits: MAX_CHANNEL_BYTES,
   reasonUnits: 1000,
   logLines: 20,
   logUnits: 1000,

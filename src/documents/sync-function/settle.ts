@@ -1,9 +1,9 @@
 // From a sandbox's outcome to what the store gets: a result, or an error that says what happened.
 
+import { channelNameProblem } from "../../access/names.ts";
 import { TidegateError } from "../../base/errors.ts";
 import type { Log } from "../../base/log.ts";
 import type { AccessGrant, Requirement, RoleGrant, SyncResult } from "../sync-port.ts";
-import { nameProblem } from "./channel-name.ts";
 import type { FunctionKind, SandboxLimits } from "./limits.ts";
 import type { Failure, Outcome } from "./outcome.ts";
 
@@ -96,7 +96,7 @@ function checkPrincipals(names: readonly string[], call: string): void {
 
 function checkNames(names: readonly string[], call: string): void {
   for (const name of names) {
-    const problem = nameProblem(name);
+    const problem = channelNameProblem(name);
     if (problem !== undefined) refuse(call, name, problem);
   }
 }

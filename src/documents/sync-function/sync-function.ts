@@ -6,26 +6,21 @@ import type { SyncFunction, SyncInput, SyncMeta, SyncResult } from "../sync-port
 import { type FunctionOptions, Runner } from "./runner.ts";
 import { settle } from "./settle.ts";
 
-/** What a sync function is made of: its source is one function `(doc, oldDoc, meta)`. */
-export type SyncFunctionOptions = FunctionOptions;
-
 /** A sync function that holds an engine. */
 export interface SandboxedSyncFunction extends SyncFunction {
   /** Lets go of the engine. No call may follow. */
-  close(): Promise<void>;
+  close(): void;
 }
 
 const NO_XATTRS = '{"xattrs":{}}';
 
 /**
- * Compiles a sync function.
+ * Compiles a sync function: one function `(doc, oldDoc, meta)`.
  *
  * @throws TidegateError `bad_config` when the source is not one JavaScript function; a syntax error
  *   is told with its line and column in the source
  */
-export async function createSyncFunction(
-  options: SyncFunctionOptions,
-): Promise<SandboxedSyncFunction> {
+export async function createSyncFunction(options: FunctionOptions): Promise<SandboxedSyncFunction> {
   return new InSandbox(await Runner.create("sync function", options, settle), options.time);
 }
 
@@ -45,7 +40,7 @@ class InSandbox implements SandboxedSyncFunction {
     );
   }
 
-  async close(): Promise<void> {
+  close(): void {
     this.#runner.close();
   }
 }

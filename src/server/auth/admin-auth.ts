@@ -4,6 +4,7 @@
 import { createHash, timingSafeEqual } from "node:crypto";
 import { BoundedMap } from "../../access/bounded-map.ts";
 import type { Attempt } from "../../access/login/login-limits.ts";
+import { isPasswordHash } from "../../access/login/passwords.ts";
 import { isTidegateError, TidegateError } from "../../base/errors.ts";
 import type { Config } from "../../config/schema.ts";
 import type { Random } from "../../runtime/random.ts";
@@ -22,8 +23,14 @@ export class AdminAuth {
   /** Keyed hash of name and password of a login that was right. */
   readonly #right = new BoundedMap<string, true>(MAX_REMEMBERED);
 
+  /** Throws `bad_config` for a hash that no password could have. */
   constructor(config: Config, random: Random) {
     this.#users = new Map(Object.entries(config.adminAuth.users));
+    for (const [name, { passwordHash }] of this.#users) {
+      if (passwordHash === undefined || isPasswordHash(passwordHash)) continue;
+      const path = `adminAuth.users.${name}.passwordHash`;
+      throw new TidegateError("bad_config", `${path}: expected what tidegate hash-password prints`);
+    }
     this.#key = random.bytes(32);
   }
 
