@@ -65,7 +65,7 @@ export class Validation {
   #healQueue: Pending[] = [];
   readonly #failed = new Set<Pending>();
   /** What the journal's memory may know of: it just came, or was just acknowledged. */
-  #askMemory: Pending[] = [];
+  #askMemory = new Set<Pending>();
   #memoryBusy = false;
   #storedBusy = false;
   /** After a question that failed, the next one waits. */
@@ -151,19 +151,15 @@ export class Validation {
       this.#queueHeal(pending);
     } else {
       this.#looks[replayed || ownWriter ? 0 : 1]?.push(pending);
-      if (!replayed) this.#askMemory.push(pending);
+      if (!replayed) this.#askMemory.add(pending);
     }
   }
 
-  /** This node's writer had the records of these mutations acknowledged; by default: of any. */
-  acknowledged(written?: readonly { readonly vb: number; readonly seq: number }[]): void {
-    if (written === undefined) {
-      this.#askMemory = [...this.#pending];
-      return;
-    }
+  /** This node's writer had the records of these mutations acknowledged. */
+  acknowledged(written: readonly { readonly vb: number; readonly seq: number }[]): void {
     for (const { vb, seq } of written) {
       const pending = this.#vbuckets.get(vb)?.pendingAt(seq);
-      if (pending !== undefined) this.#askMemory.push(pending);
+      if (pending !== undefined) this.#askMemory.add(pending);
     }
   }
 
@@ -184,9 +180,9 @@ export class Validation {
   }
 
   #memoryLook(): readonly Pending[] {
-    if (this.#askMemory.length === 0 || this.#memoryBusy) return [];
-    const asked = this.#askMemory.filter((pending) => pending.state === "waiting");
-    this.#askMemory = [];
+    if (this.#askMemory.size === 0 || this.#memoryBusy) return [];
+    const asked = [...this.#askMemory].filter((pending) => pending.state === "waiting");
+    this.#askMemory.clear();
     this.#memoryBusy = asked.length > 0;
     return asked;
   }

@@ -34,7 +34,7 @@ export function allDocs(
   const all = seesEverything(access);
   const reader: Reader = { ctx, access: all ? FULL_ACCESS : access, options };
   if (options.keys !== undefined) return keyRows(reader, options.keys);
-  return all ? rangeRows(reader) : visibleRows(reader);
+  return rangeRows(reader);
 }
 
 /** Rows that are given together: as many as there are, or until they are large. */
@@ -71,60 +71,36 @@ function rangeOf(options: AllDocsOptions): KeyRange {
   };
 }
 
-/** The rows of a range of ids: live documents only, in the order of their UTF-8 bytes. */
-async function* rangeRows(reader: Reader): AsyncGenerator<string[]> {
-  const { ctx, options } = reader;
-  let skip = options.skip ?? 0;
-  let left = options.limit ?? Number.POSITIVE_INFINITY;
-  if (left <= 0) return;
-  const withBody = options.includeDocs ?? false;
-  for await (const page of ctx.bucket.documents.scan(rangeOf(options), { withBody })) {
-    const rows = new Page();
-    for (const item of page) {
-      if (left <= 0) break;
-      if (!isDocumentKey(item.key)) continue;
-      const version = await ownVersion(ctx, item.key, item);
-      if (version === undefined) continue;
-      if (!(version instanceof TidegateError) && version.sync.deleted) continue;
-      if (skip > 0) {
-        skip--;
-        continue;
-      }
-      left--;
-      if (rows.add(await rowOf(reader, item.key, version))) yield rows.taken();
-    }
-    if (rows.length > 0) yield rows.taken();
-    if (left <= 0) return;
-  }
-}
-
 /**
- * As {@link rangeRows} for who sees a part: bodies are read of what is shown alone. Each page of the
- * scan gives a page, so that a reader of few documents can go away in between.
+ * The rows of a range of ids: live documents only, in the order of their UTF-8 bytes. For who sees a
+ * part, bodies are read of what is shown alone, and each page of the scan gives a page, so that a
+ * reader of few documents can go away in between.
  */
-async function* visibleRows(reader: Reader): AsyncGenerator<string[]> {
+async function* rangeRows(reader: Reader): AsyncGenerator<string[]> {
   const { ctx, access, options } = reader;
   let skip = options.skip ?? 0;
   let left = options.limit ?? Number.POSITIVE_INFINITY;
   if (left <= 0) return;
-  for await (const page of ctx.bucket.documents.scan(rangeOf(options), { withBody: false })) {
-    const rows: string[] = [];
+  const all = access.everything;
+  const includeDocs = options.includeDocs ?? false;
+  const scan = ctx.bucket.documents.scan(rangeOf(options), { withBody: all && includeDocs });
+  for await (const page of scan) {
+    const rows = new Page();
     const withDocs: string[] = [];
     for (const item of page) {
       if (left <= 0) break;
       if (!isDocumentKey(item.key)) continue;
-      const version = await ownVersion(ctx, item.key, item);
-      if (version === undefined || version instanceof TidegateError) continue;
-      if (version.sync.deleted || !mayReadLeaf(access, version, version.sync.rev)) continue;
+      const version = shownTo(access, await ownVersion(ctx, item.key, item));
+      if (version === undefined || isDeleted(version)) continue;
       if (skip > 0) {
         skip--;
         continue;
       }
-      if (options.includeDocs) withDocs.push(item.key);
-      else rows.push(await rowOf(reader, item.key, version));
       left--;
+      if (includeDocs && !all) withDocs.push(item.key);
+      else if (rows.add(await rowOf(reader, item.key, version))) yield rows.taken();
     }
-    yield rows;
+    if (rows.length > 0 || !all) yield rows.taken();
     if (withDocs.length > 0) yield* pagesOf(reader, withDocs, false);
     if (left <= 0) return;
   }

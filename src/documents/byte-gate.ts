@@ -12,14 +12,17 @@ interface Waiting {
 export class ByteGate {
   readonly #limitBytes: number;
   readonly #maxWaiting: number;
+  readonly #what: string;
   readonly #waiting: Waiting[] = [];
   #inside = 0;
 
   /**
    * @param limitBytes the most bytes inside; work of more goes in alone
    * @param maxWaiting the most that may wait; beyond, `unavailable`
+   * @param what what there is too much of then, such as "attachments are being read"
    */
-  constructor(limitBytes: number, maxWaiting: number) {
+  constructor(limitBytes: number, maxWaiting: number, what: string) {
+    this.#what = what;
     this.#limitBytes = limitBytes;
     this.#maxWaiting = maxWaiting;
   }
@@ -42,7 +45,7 @@ export class ByteGate {
 
   #turn(bytes: number): Promise<void> {
     if (this.#waiting.length >= this.#maxWaiting) {
-      const reason = "too many attachments are being read at this moment; try again";
+      const reason = `too many ${this.#what} at this moment; try again`;
       throw new TidegateError("unavailable", reason, { retryAfterSeconds: 1 });
     }
     return new Promise((enter) => {

@@ -93,7 +93,7 @@ export function createDocumentStore(options: DocumentStoreOptions): DocumentStor
     log,
     queue: new KeyedQueue(),
     background: new Background(log),
-    inline: new ByteGate(INLINE_AT_ONCE_BYTES, MAX_WAITING_INLINE),
+    inline: new ByteGate(INLINE_AT_ONCE_BYTES, MAX_WAITING_INLINE, "attachments are being read"),
   };
   return {
     context: ctx,

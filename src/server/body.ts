@@ -30,7 +30,11 @@ const MAX_WAITING_UNZIP = 1000;
 const unzip = promisify(gunzip);
 
 /** Of the process: its threads are shared, too. */
-const unzipping = new ByteGate(UNZIPPED_AT_ONCE_BYTES, MAX_WAITING_UNZIP);
+const unzipping = new ByteGate(
+  UNZIPPED_AT_ONCE_BYTES,
+  MAX_WAITING_UNZIP,
+  "bodies are being unpacked",
+);
 
 /**
  * The body's bytes, gzip undone.

@@ -145,7 +145,7 @@ describe("the gate", () => {
   }
 
   test("lets in what fits, in the order it came", async () => {
-    const gate = new ByteGate(10, 10);
+    const gate = new ByteGate(10, 10, "tests");
     const [a, b, c, d] = [6, 4, 5, 1].map((bytes) => work(gate, bytes));
     await until("two of them", () => a?.inside && b?.inside);
     expect([c?.inside, d?.inside]).toEqual([false, false]);
@@ -161,7 +161,7 @@ describe("the gate", () => {
   });
 
   test("lets in alone what never fits, and goes on after a failure", async () => {
-    const gate = new ByteGate(10, 10);
+    const gate = new ByteGate(10, 10, "tests");
     await expect(gate.run(100, () => Promise.reject(new Error("no")))).rejects.toThrow("no");
     const large = work(gate, 100);
     const small = work(gate, 1);
@@ -172,7 +172,7 @@ describe("the gate", () => {
   });
 
   test("refuses when too many wait", async () => {
-    const gate = new ByteGate(10, 2);
+    const gate = new ByteGate(10, 2, "tests");
     work(gate, 10);
     work(gate, 10);
     work(gate, 10);

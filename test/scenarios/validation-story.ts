@@ -74,7 +74,8 @@ export function validationStory(): RunCommand {
         name,
         channels.map((channel) => channel.charCodeAt(0)),
       );
-      core.acknowledged();
+      const [vb = 0, seq = 0] = name.split(".").map(Number);
+      core.acknowledged([{ vb, seq }]);
       return "";
     },
     wait([ms]) {
