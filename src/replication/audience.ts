@@ -3,11 +3,11 @@
 
 import type { Stable } from "../clock/tick.ts";
 import type { ChangedChannels } from "../controller/ports.ts";
+import { WakeTable, type WatchedChannels } from "../controller/wake-table.ts";
 import { touchedChannels } from "../index/touched.ts";
 import { ALL_CHANNEL, type IndexMutation } from "../index/types.ts";
 import type { EagerRows } from "./eager.ts";
 import type { Channels } from "./reach.ts";
-import { WakeTable, type WatchedChannels } from "./wake-table.ts";
 
 /** Something that a tick or a save may concern. */
 export interface Listener {

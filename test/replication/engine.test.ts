@@ -2,10 +2,10 @@
 
 import { describe, expect, test } from "bun:test";
 import { TidegateError } from "../../src/base/errors.ts";
+import { WakeTable } from "../../src/controller/wake-table.ts";
 import { channelHash } from "../../src/index/shape.ts";
 import type { IndexReader } from "../../src/index/types.ts";
 import { createChangesEngine } from "../../src/replication/engine.ts";
-import { WakeTable } from "../../src/replication/wake-table.ts";
 import { withBench } from "../simulation/support.ts";
 import { ADMIN } from "../simulation/world.ts";
 

@@ -2,6 +2,7 @@
 // and tells who watches: so a change on any node is known here one tick later.
 
 import type { ChangedChannels } from "../../controller/ports.ts";
+import { WakeTable } from "../../controller/wake-table.ts";
 import { BoundedMap } from "../bounded-map.ts";
 import type { Stored, UserRecord } from "./records.ts";
 
@@ -16,8 +17,8 @@ export class UserCache {
   readonly #hashOf: (name: string) => number;
   readonly #users = new BoundedMap<string, Found>(MAX_CACHED_USERS, (name) => this.#unlink(name));
   readonly #watchers = new Map<string, Set<() => void>>();
-  /** Hash of the pseudo-channel -> the users, cached or watched, that have it. */
-  readonly #byHash = new Map<number, Set<string>>();
+  /** The users, cached or watched, by the hashes of their pseudo-channels. */
+  readonly #table = new WakeTable<string>();
 
   /**
    * @param load reads a user from the bucket
@@ -66,19 +67,7 @@ export class UserCache {
 
   /** A tick came. */
   changed(hashes: ChangedChannels): void {
-    if (this.#byHash.size === 0) return;
-    if (hashes === "unknown") {
-      for (const names of [...this.#byHash.values()]) this.#forgetAll(names);
-      return;
-    }
-    for (const hash of hashes) {
-      const names = this.#byHash.get(hash);
-      if (names) this.#forgetAll(names);
-    }
-  }
-
-  #forgetAll(names: ReadonlySet<string>): void {
-    for (const name of [...names]) this.forget(name);
+    for (const name of this.#table.concerned(hashes)) this.forget(name);
   }
 
   #drop(name: string): void {
@@ -87,18 +76,12 @@ export class UserCache {
   }
 
   #link(name: string): void {
-    const hash = this.#hashOf(name);
-    const names = this.#byHash.get(hash);
-    if (names) names.add(name);
-    else this.#byHash.set(hash, new Set([name]));
+    this.#table.add(name, [this.#hashOf(name)]);
   }
 
   /** Lets go of the hash when nobody needs it any more. */
   #unlink(name: string): void {
     if (this.#users.peek(name) !== undefined || this.#watchers.has(name)) return;
-    const hash = this.#hashOf(name);
-    const names = this.#byHash.get(hash);
-    names?.delete(name);
-    if (names?.size === 0) this.#byHash.delete(hash);
+    this.#table.remove(name, [this.#hashOf(name)]);
   }
 }

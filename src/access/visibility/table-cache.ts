@@ -5,6 +5,7 @@ import { type Branches, clampToBranches } from "../../clock/branches.ts";
 import { copyClock, zeroClock } from "../../clock/clock.ts";
 import type { Clock, Stable } from "../../clock/tick.ts";
 import type { ChangedChannels, StableClock } from "../../controller/ports.ts";
+import { WakeTable } from "../../controller/wake-table.ts";
 import { type PrincipalId, pseudoChannel } from "../../index/pseudo-channel.ts";
 import { channelHash } from "../../index/shape.ts";
 import type { IndexReader } from "../../index/types.ts";
@@ -150,7 +151,7 @@ export class TableCache {
   readonly #unsubscribe: () => void;
   /** What was asked for longest ago comes first. */
   readonly #tables = new Map<PrincipalId, CachedTable>();
-  readonly #byHash = new Map<number, CachedTable[]>();
+  readonly #byHash = new WakeTable<CachedTable>();
   #weight = 0;
   #epoch = 0;
   #branchesVersion = -1;
@@ -199,9 +200,7 @@ export class TableCache {
     const weighed = (changed: CachedTable) => this.#weigh(changed);
     const table = new CachedTable(principal, this.#sources, this.#milestones, weighed);
     this.#tables.set(principal, table);
-    const alike = this.#byHash.get(table.hash);
-    if (alike) alike.push(table);
-    else this.#byHash.set(table.hash, [table]);
+    this.#byHash.add(table, [table.hash]);
     this.#weight += table.weight;
     this.#shrink(table);
     return table;
@@ -220,20 +219,12 @@ export class TableCache {
   }
 
   #ticked(changed: ChangedChannels): void {
-    if (changed === "unknown") {
-      for (const table of this.#tables.values()) table.mark();
-      this.#epoch++;
-      return;
+    let marked = changed === "unknown";
+    for (const table of this.#byHash.concerned(changed)) {
+      table.mark();
+      marked = true;
     }
-    // The smaller of the two sides is walked.
-    const hashes = changed.size <= this.#byHash.size ? changed : this.#byHash.keys();
-    for (const hash of hashes) {
-      if (!changed.has(hash)) continue;
-      const tables = this.#byHash.get(hash);
-      if (tables === undefined) continue;
-      for (const table of tables) table.mark();
-      this.#epoch++;
-    }
+    if (marked) this.#epoch++;
   }
 
   #weigh(table: CachedTable): void {
@@ -258,10 +249,6 @@ export class TableCache {
     this.#drops++;
     this.#weight -= table.weight;
     this.#tables.delete(table.principal);
-    const alike = this.#byHash.get(table.hash);
-    if (alike === undefined) return;
-    const rest = alike.filter((one) => one !== table);
-    if (rest.length === 0) this.#byHash.delete(table.hash);
-    else this.#byHash.set(table.hash, rest);
+    this.#byHash.remove(table, [table.hash]);
   }
 }

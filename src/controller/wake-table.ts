@@ -1,6 +1,6 @@
-// Who waits for which channel. Finding whom a tick concerns costs as much as they are many.
+// Who depends on which channel. Finding whom a tick concerns costs as much as they are many.
 
-import type { ChangedChannels } from "../controller/ports.ts";
+import type { ChangedChannels } from "./ports.ts";
 
 /** The channels that a feed looks at, as hashes; "all": every change concerns it. */
 export type WatchedChannels = readonly number[] | "all";
