@@ -78,7 +78,7 @@ export interface SyncFunction {
    *
    * Throws `forbidden` or `unauthorized` with the reason that the function threw, and
    * `sync_function_failed` when it failed by itself (threw anything else, looped, ran out of
-   * memory, or gave names over the limits above).
+   * memory, or gave more names than the limits above, or one that there can't be).
    */
   run(input: SyncInput): SyncResult | Promise<SyncResult>;
 }
